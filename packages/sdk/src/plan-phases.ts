@@ -1,0 +1,82 @@
+// Turns a definition and an input into the phases that will be rows: order, needs, limits. Refuses what does not fit together.
+import { DEFAULT_RETRY, LIMITS } from '@millrace/shared';
+import type { FlowDefinition, PhaseDefinition, PhaseTable } from './define-flow.ts';
+
+export type PlannedPhase = { name: string; ordinal: number; needs: readonly number[]; dependants: readonly number[]; attemptMax: number };
+
+export type FlowFault = { phase: string | null; message: string };
+
+export type PhasePlan = { ok: true; phases: readonly PlannedPhase[] } | { ok: false; faults: readonly FlowFault[] };
+
+const PHASE_NAME_PATTERN = /^[A-Za-z][A-Za-z0-9_.-]{0,99}$/;
+
+/** The phases of a definition for one input, as written. */
+export function phaseTable<Input>(definition: FlowDefinition<Input>, input: Input): PhaseTable<Input> {
+  return typeof definition.phases === 'function' ? definition.phases(input) : definition.phases;
+}
+
+/** Plans a flow: phases in the order of definition, with the ordinals of what each needs and of what waits for it. */
+export function planPhases<Input>(definition: FlowDefinition<Input>, input: Input): PhasePlan {
+  const table = phaseTable(definition, input);
+  const names = Object.keys(table);
+  const faults = countFaults(names.length) ?? phaseFaults(table, names);
+  if (faults.length > 0) return { ok: false, faults };
+  const ordinals = new Map(names.map((name, ordinal) => [name, ordinal]));
+  const phases = names.map((name, ordinal) => ({
+    name,
+    ordinal,
+    needs: (table[name]?.needs ?? []).map((need) => ordinals.get(need) ?? -1),
+    dependants: [] as number[],
+    attemptMax: table[name]?.retry?.attempts ?? DEFAULT_RETRY.attempts,
+  }));
+  for (const phase of phases) for (const need of phase.needs) phases[need]?.dependants.push(phase.ordinal);
+  const stuck = unreachable(phases);
+  if (stuck.length > 0) return { ok: false, faults: stuck.map((name) => ({ phase: name, message: 'it needs itself, directly or through others' })) };
+  return { ok: true, phases };
+}
+
+function countFaults(count: number): FlowFault[] | undefined {
+  if (count === 0) return [{ phase: null, message: 'a flow needs at least one phase' }];
+  if (count > LIMITS.phasesMax) return [{ phase: null, message: `a flow has at most ${LIMITS.phasesMax} phases, this one has ${count}` }];
+  return undefined;
+}
+
+function phaseFaults<Input>(table: PhaseTable<Input>, names: readonly string[]): FlowFault[] {
+  return names.flatMap((name) => {
+    const phase = table[name];
+    if (phase === undefined) return [];
+    const problems = [...nameProblems(name), ...needProblems(table, phase), ...retryProblems(phase)];
+    return problems.map((message) => ({ phase: name, message }));
+  });
+}
+
+function nameProblems(name: string): string[] {
+  return PHASE_NAME_PATTERN.test(name) ? [] : ['its name must start with a letter and have only letters, digits, ".", "_" and "-", 100 at most'];
+}
+
+function needProblems<Input>(table: PhaseTable<Input>, phase: PhaseDefinition<Input>): string[] {
+  const needs = phase.needs ?? [];
+  const unknown = needs.filter((need) => !Object.hasOwn(table, need)).map((need) => `it needs "${need}", which is no phase of this flow`);
+  return new Set(needs).size === needs.length ? unknown : [...unknown, 'it names a phase twice in needs'];
+}
+
+function retryProblems<Input>(phase: PhaseDefinition<Input>): string[] {
+  const attempts = phase.retry?.attempts;
+  if (attempts === undefined || (Number.isInteger(attempts) && attempts >= 1 && attempts <= 1_000)) return [];
+  return ['retry.attempts must be an integer from 1 to 1000'];
+}
+
+// Kahn's algorithm: what is never freed lies on a cycle or behind one.
+function unreachable(phases: readonly PlannedPhase[]): string[] {
+  const open = phases.map((phase) => phase.needs.length);
+  const free = phases.filter((phase) => phase.needs.length === 0).map((phase) => phase.ordinal);
+  let freed = 0;
+  for (let next = free.pop(); next !== undefined; next = free.pop()) {
+    freed += 1;
+    for (const dependant of phases[next]?.dependants ?? []) {
+      open[dependant] = (open[dependant] ?? 0) - 1;
+      if (open[dependant] === 0) free.push(dependant);
+    }
+  }
+  return freed === phases.length ? [] : phases.filter((phase) => (open[phase.ordinal] ?? 0) > 0).map((phase) => phase.name);
+}

@@ -1,0 +1,22 @@
+// Limits that several parts must agree on. Each has its unit in its name.
+
+export const LIMITS = {
+  /** JSON bodies. */
+  bodyBytesMax: 1024 * 1024,
+  batchBytesMax: 16 * 1024 * 1024,
+  batchLinesMax: 10_000,
+  jsonDepthMax: 32,
+  jsonKeysMax: 1_000,
+  stringBytesMax: 64 * 1024,
+  urlBytesMax: 8 * 1024,
+  idempotencyKeyCharsMax: 255,
+  pageItemsMax: 200,
+  pageItemsDefault: 50,
+  /** Phases of one flow. */
+  phasesMax: 20_000,
+  /** The result of a phase or of a step, as JSON. */
+  outputBytesMax: 1024 * 1024,
+  tagsMax: 32,
+  progressMessageCharsMax: 1_000,
+  logMessageCharsMax: 4_000,
+} as const;
