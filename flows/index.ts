@@ -1,0 +1,2 @@
+// Built-in flows and the loader for others.
+export { loadFlows } from './load-flows.ts';
