@@ -1,0 +1,60 @@
+// Puts together what a handler gets, and what the engine does with it when the handler is done.
+import type { Logger } from '@millrace/process';
+import type { Keys, Locks, UpdatePublisher } from '@millrace/redis';
+import type { ImportedRows, PhaseContext } from '@millrace/sdk';
+import type { Database } from '@millrace/store';
+import type { EventPublisher } from '../event-publisher.ts';
+import type { RunningPhase } from '../running-phases.ts';
+import { withNamedLock } from './phase-lock.ts';
+import { createPhaseLog } from './phase-log.ts';
+import { createPhaseProgress } from './phase-progress.ts';
+import { createPhaseSteps } from './phase-steps.ts';
+import { createPhaseTransaction, type PhaseTransaction } from './phase-transaction.ts';
+
+export type ContextDeps = {
+  database: Database;
+  locks: Locks;
+  keys: Keys;
+  updates: UpdatePublisher;
+  publisher: EventPublisher;
+  log: Logger;
+  openImported(target: { importId: string; workspace: string }): Promise<ImportedRows>;
+};
+
+export type AttemptContext = {
+  ctx: PhaseContext;
+  transaction: PhaseTransaction;
+  /** Writes what is still buffered: log lines and the last progress. Before the phase's end is committed. */
+  flush(): Promise<void>;
+};
+
+export function createContext(deps: ContextDeps, running: RunningPhase, input: unknown): AttemptContext {
+  const { phase, signal } = running;
+  const logging = createPhaseLog({ ...deps, phase });
+  const progress = createPhaseProgress({ updates: deps.updates, phase, log: deps.log });
+  const transaction = createPhaseTransaction(deps.database);
+  const steps = createPhaseSteps({ database: deps.database, phase, onFenced: () => { running.stop('lease-lost'); } });
+  const holder = { workspace: phase.workspace, token: `${phase.id}/${phase.fence}`, signal };
+  return {
+    transaction,
+    flush: async () => {
+      await Promise.all([logging.flush(), progress.finish()]);
+    },
+    ctx: {
+      flowId: phase.flowId,
+      phase: phase.name,
+      workspace: phase.workspace,
+      input,
+      outputs: phase.outputs,
+      attempt: phase.attempt,
+      idempotencyKey: `${phase.id}-${phase.run}`,
+      signal,
+      log: logging.log,
+      progress: progress.report,
+      step: steps.run,
+      lock: (resource, fn, options = {}) => withNamedLock(deps, holder, { resource, fn, options }),
+      transaction: transaction.run,
+      imported: (importId) => deps.openImported({ importId, workspace: phase.workspace }),
+    },
+  };
+}

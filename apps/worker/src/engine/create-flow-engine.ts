@@ -1,0 +1,78 @@
+// Puts the parts of the flow engine together: everything that is needed to run phases, and how it stops.
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Clock, Logger, Loop } from '@millrace/process';
+import { createJobConsumer, type JobConsumer, type QueueConnectionOptions } from '@millrace/queue';
+import type { Keys, Locks, UpdatePublisher } from '@millrace/redis';
+import type { Dispatch } from '@millrace/shared';
+import type { FlowRegistry } from '@millrace/sdk';
+import type { Database } from '@millrace/store';
+import type { ContextDeps } from './context/create-context.ts';
+import type { EventPublisher } from './event-publisher.ts';
+import { createLeaseKeeper } from './lease-keeper.ts';
+import { createPhaseClaims } from './phase-claims.ts';
+import { createPhaseCommits } from './phase-commits.ts';
+import { createPhaseDefinitions } from './phase-definitions.ts';
+import { createPhaseRunner, type PhaseRunnerDeps } from './phase-runner.ts';
+import { createRunningPhases, type RunningPhases } from './running-phases.ts';
+
+export type FlowEngineDeps = {
+  database: Database;
+  locks: Locks;
+  keys: Keys;
+  updates: UpdatePublisher;
+  publisher: EventPublisher;
+  registry: FlowRegistry;
+  dispatch(dispatches: readonly Dispatch[]): void;
+  openImported: ContextDeps['openImported'];
+  clock: Clock;
+  log: Logger;
+  workerId: string;
+  concurrency: number;
+  queue: QueueConnectionOptions & { prefix: string };
+  onEnd: PhaseRunnerDeps['onEnd'];
+  onPass(pass: { loop: string; durationMs: number; failed: boolean }): void;
+};
+
+export type FlowEngine = {
+  readonly running: RunningPhases;
+  readonly consumer: JobConsumer;
+  readonly leaseKeeper: Loop;
+  /**
+   * Ends all work by the deadline at no cost of attempts: takes nothing new, lets what runs finish for the first half, then aborts
+   * the signals, and at last gives back what still runs.
+   */
+  drain(deadlineMs: number): Promise<void>;
+};
+
+/** A PostgreSQL lease; renewed every third of it. With the reconciler's second a killed worker's phase runs again within 11 s. */
+export const LEASE_MS = 10_000;
+const DRAIN_CHECK_MS = 20;
+/** Kept back from the deadline for giving phases back and sending what is buffered. */
+const RELEASE_RESERVE_MS = 1_500;
+
+export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
+  const running = createRunningPhases();
+  const claims = createPhaseClaims({ ...deps, leaseMs: LEASE_MS });
+  const commits = createPhaseCommits(deps);
+  const runner = createPhaseRunner({ ...deps, claims, commits, running, definitions: createPhaseDefinitions(deps.registry), random: Math.random });
+  const consumer = createJobConsumer({ ...deps.queue, queue: 'flow-phase', concurrency: deps.concurrency, handle: runner.handle });
+  const leaseKeeper = createLeaseKeeper({ ...deps, lockOf: claims.lockOf, running, leaseMs: LEASE_MS });
+  const idleWithin = async (timeoutMs: number) => {
+    const endAt = deps.clock.monotonicMs() + timeoutMs;
+    while (running.list().length > 0 && deps.clock.monotonicMs() < endAt) await delay(DRAIN_CHECK_MS);
+  };
+  return {
+    running,
+    consumer,
+    leaseKeeper,
+    drain: async (deadlineMs) => {
+      consumer.pause();
+      await idleWithin(deadlineMs / 2);
+      running.stopAll('shutdown');
+      await idleWithin(Math.max(0, deadlineMs / 2 - RELEASE_RESERVE_MS));
+      await Promise.allSettled(running.list().map(({ phase }) => commits.release({ id: phase.id, fence: phase.fence, outcome: 'interrupted', reason: 'shutdown', delayMs: 0 })));
+      await claims.drain();
+      await commits.drain();
+    },
+  };
+}

@@ -1,0 +1,63 @@
+// Keeps the leases and locks of running phases alive, all in one statement and one script, and stops what has lost its lease.
+import { createLoop, type Clock, type Logger, type Loop } from '@millrace/process';
+import type { LockRequest, Locks } from '@millrace/redis';
+import { renewLeases, type Database } from '@millrace/store';
+import type { RunningPhase, RunningPhases } from './running-phases.ts';
+
+export type LeaseKeeperDeps = {
+  database: Database;
+  locks: Locks;
+  lockOf(phaseId: string): LockRequest;
+  running: RunningPhases;
+  clock: Clock;
+  log: Logger;
+  workerId: string;
+  leaseMs: number;
+  onPass(pass: { loop: string; durationMs: number; failed: boolean }): void;
+};
+
+/** A worker stops trusting its lease this long before its end, counted from the start of the last renewal that succeeded. */
+const TRUST_MARGIN_MS = 1_500;
+
+export function createLeaseKeeper(deps: LeaseKeeperDeps): Loop {
+  const renewedAtMs = new WeakMap<RunningPhase, number>();
+  const trustedAtMs = (running: RunningPhase) => renewedAtMs.get(running) ?? running.claimedAtMs;
+  return createLoop({
+    name: 'lease-keeper',
+    intervalMs: Math.floor(deps.leaseMs / 3),
+    log: deps.log,
+    onPass: deps.onPass,
+    runOnce: async () => {
+      const startedAt = deps.clock.monotonicMs();
+      const all = deps.running.list().filter((running) => running.stopReason() !== 'lease-lost');
+      try {
+        await renewAll(deps, all, (running) => renewedAtMs.set(running, startedAt));
+      } finally {
+        stopDistrusted(deps, all, trustedAtMs);
+      }
+      return 'idle';
+    },
+  });
+}
+
+async function renewAll(deps: LeaseKeeperDeps, all: readonly RunningPhase[], trust: (running: RunningPhase) => void): Promise<void> {
+  if (all.length === 0) return;
+  // Locks first: a lock must not outlive the lease by much. That Redis is away does not matter here.
+  await deps.locks.renew(all.map((running) => deps.lockOf(running.phase.id)), deps.leaseMs).catch((error: unknown) => {
+    deps.log.debug({ err: error }, 'locks were not renewed');
+  });
+  const alive = await renewLeases(deps.database.hot, all.map(({ phase }) => ({ id: phase.id, fence: phase.fence })), { worker: deps.workerId, leaseMs: deps.leaseMs });
+  for (const running of all) {
+    if (alive.has(running.phase.id)) trust(running);
+    else running.stop('lease-lost');
+  }
+}
+
+function stopDistrusted(deps: LeaseKeeperDeps, all: readonly RunningPhase[], trustedAtMs: (running: RunningPhase) => number): void {
+  const nowMs = deps.clock.monotonicMs();
+  for (const running of all) {
+    if (nowMs - trustedAtMs(running) <= deps.leaseMs - TRUST_MARGIN_MS) continue;
+    deps.log.warn({ flowId: running.phase.flowId, phase: running.phase.name }, 'lease could not be renewed in time');
+    running.stop('lease-lost');
+  }
+}

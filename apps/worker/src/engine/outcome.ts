@@ -1,0 +1,79 @@
+// How one attempt at a phase ended, as a value. Everything a handler throws is turned into one of these in one place.
+import { AppError, type RetryPolicy, backoffDelayMs } from '@millrace/shared';
+import { isPermanentError } from '@millrace/sdk';
+import type { PhaseError } from '@millrace/store';
+
+/** Why a handler was told to stop. */
+export type StopReason = 'cancelled' | 'lease-lost' | 'shutdown' | 'soft-timeout' | 'hard-timeout';
+
+export type PhaseOutcome =
+  | { kind: 'completed'; output: unknown }
+  | { kind: 'failed'; error: PhaseError; permanent: boolean }
+  /** Goes back to the queue at no cost. */
+  | { kind: 'interrupted'; reason: string; delayMs: number }
+  /** Someone else decides about this phase now: nothing is to be written. */
+  | { kind: 'abandoned'; reason: 'cancelled' | 'lease-lost' };
+
+/** The reason of the signal that handlers get. */
+export class PhaseStopped extends Error {
+  readonly reason: StopReason;
+  constructor(reason: StopReason) {
+    super(`the phase was told to stop: ${reason}`);
+    this.name = 'PhaseStopped';
+    this.reason = reason;
+  }
+}
+
+/** Thrown by ctx.lock when the lock could not be had in all its tries. */
+export class LockUnavailable extends Error {
+  constructor(resource: string) {
+    super(`the lock "${resource}" is held by someone else`);
+    this.name = 'LockUnavailable';
+  }
+}
+
+const MESSAGE_CHARS_MAX = 2_000;
+const STACK_CHARS_MAX = 8_000;
+const LOCK_RETRY_MS = 1_000;
+const DEPENDENCY_RETRY_MS = 2_000;
+
+/** What a thrown value means for the attempt, given why the handler was told to stop, if it was. */
+export function outcomeOfThrown(thrown: unknown, stopped: StopReason | undefined): PhaseOutcome {
+  if (stopped === 'cancelled' || stopped === 'lease-lost') return { kind: 'abandoned', reason: stopped };
+  if (stopped === 'shutdown') return { kind: 'interrupted', reason: 'shutdown', delayMs: 0 };
+  if (stopped !== undefined) return { kind: 'failed', error: timeoutError(stopped), permanent: false };
+  if (thrown instanceof LockUnavailable) return { kind: 'interrupted', reason: 'lock-held', delayMs: LOCK_RETRY_MS };
+  // Only our own parts throw this code; a handler's failed call to some other service is the handler's failure.
+  if (thrown instanceof AppError && thrown.code === 'dependency-unavailable') return { kind: 'interrupted', reason: 'dependency-unavailable', delayMs: DEPENDENCY_RETRY_MS };
+  return { kind: 'failed', error: describeThrown(thrown), permanent: isPermanentError(thrown) };
+}
+
+export function timeoutError(reason: 'soft-timeout' | 'hard-timeout'): PhaseError {
+  return { code: 'timeout', message: reason === 'soft-timeout' ? 'the attempt was stopped at its soft time limit' : 'the attempt did not end by its hard time limit' };
+}
+
+/** Milliseconds until the next attempt, or null when there is none. */
+export function retryDelayMs(failure: { attempt: number; attemptMax: number; permanent: boolean }, policy: RetryPolicy, random: number): number | null {
+  if (failure.permanent || failure.attempt >= failure.attemptMax) return null;
+  return backoffDelayMs(policy.backoff, failure.attempt, random);
+}
+
+// Anything can be thrown: a string, null, an object that lies about its message. NUL would be refused by PostgreSQL.
+function describeThrown(thrown: unknown): PhaseError {
+  if (!(thrown instanceof Error)) return { code: 'error', message: clean(`something that is no Error was thrown: ${preview(thrown)}`, MESSAGE_CHARS_MAX) };
+  const code = (thrown as { code?: unknown }).code;
+  const stack = typeof thrown.stack === 'string' ? { stack: clean(thrown.stack, STACK_CHARS_MAX) } : {};
+  return { code: clean(typeof code === 'string' && code !== '' ? code : thrown.name, 100), message: clean(String(thrown.message), MESSAGE_CHARS_MAX), ...stack };
+}
+
+function preview(value: unknown): string {
+  try {
+    return typeof value === 'object' ? (JSON.stringify(value) ?? 'undefined') : String(value);
+  } catch {
+    return typeof value;
+  }
+}
+
+function clean(text: string, charsMax: number): string {
+  return text.replaceAll('\0', '\\0').toWellFormed().slice(0, charsMax).toWellFormed();
+}

@@ -1,0 +1,36 @@
+// Finds the code for a claimed phase: the definition of its flow in the flow's version, and the phase made for its input.
+import { phaseTable, type FlowRegistry, type PhaseDefinition } from '@millrace/sdk';
+import type { ClaimedPhase } from '@millrace/store';
+
+export type FoundPhase = { kind: 'found'; definition: PhaseDefinition; input: unknown } | { kind: 'unknown'; reason: 'unknown-flow' | 'unknown-version' | 'unknown-phase' };
+
+export type PhaseDefinitions = { find(phase: ClaimedPhase): FoundPhase };
+
+/** Flows whose parsed input and phases are kept ready, because their phases tend to come one after the other. */
+const CACHED_FLOWS_MAX = 500;
+
+type Prepared = { input: unknown; table: Readonly<Record<string, PhaseDefinition>> };
+
+export function createPhaseDefinitions(registry: FlowRegistry): PhaseDefinitions {
+  const cache = new Map<string, Prepared>();
+  const prepare = (phase: ClaimedPhase, definition: NonNullable<ReturnType<FlowRegistry['get']>>): Prepared => {
+    const known = cache.get(phase.flowId);
+    if (known !== undefined) return known;
+    const input = definition.input.parse(phase.input);
+    const prepared = { input, table: phaseTable(definition, input) };
+    const oldest = cache.keys().next();
+    if (cache.size >= CACHED_FLOWS_MAX && oldest.done !== true) cache.delete(oldest.value);
+    cache.set(phase.flowId, prepared);
+    return prepared;
+  };
+  return {
+    find: (phase) => {
+      const definition = registry.get(phase.flow);
+      if (definition === undefined) return { kind: 'unknown', reason: 'unknown-flow' };
+      if (definition.version !== phase.version) return { kind: 'unknown', reason: 'unknown-version' };
+      const { input, table } = prepare(phase, definition);
+      const found = Object.hasOwn(table, phase.name) ? table[phase.name] : undefined;
+      return found === undefined ? { kind: 'unknown', reason: 'unknown-phase' } : { kind: 'found', definition: found, input };
+    },
+  };
+}

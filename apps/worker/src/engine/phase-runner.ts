@@ -1,0 +1,154 @@
+// One delivery from job to commit, as a list of steps: claim, find the code, run the handler, write how it ended, tell the queue.
+import type { Clock, Logger } from '@millrace/process';
+import type { DeliveryOutcome } from '@millrace/queue';
+import { DEFAULT_RETRY, LIMITS, storableJson, type JobRef, type RetryPolicy } from '@millrace/shared';
+import type { PhaseDefinition } from '@millrace/sdk';
+import type { ClaimedPhase } from '@millrace/store';
+import { createContext, type AttemptContext, type ContextDeps } from './context/create-context.ts';
+import { outcomeOfThrown, retryDelayMs, type PhaseOutcome } from './outcome.ts';
+import type { PhaseClaims } from './phase-claims.ts';
+import type { PhaseCommits } from './phase-commits.ts';
+import type { PhaseDefinitions } from './phase-definitions.ts';
+import { runHandler } from './run-handler.ts';
+import type { RunningPhase, RunningPhases } from './running-phases.ts';
+
+export type PhaseRunnerDeps = ContextDeps & {
+  claims: PhaseClaims;
+  commits: PhaseCommits;
+  definitions: PhaseDefinitions;
+  running: RunningPhases;
+  clock: Clock;
+  log: Logger;
+  workerId: string;
+  /** In [0, 1), for jitter. */
+  random(): number;
+  onEnd(end: { phase: ClaimedPhase; outcome: PhaseOutcome['kind']; committed: boolean }): void;
+};
+
+export type PhaseRunner = { handle(job: JobRef): Promise<DeliveryOutcome> };
+
+/** A delivery that cannot be claimed yet is looked at again after this at the latest. */
+const LATER_MS_MAX = 5_000;
+const UNKNOWN_CODE_RETRY_MS = 10_000;
+
+export function createPhaseRunner(deps: PhaseRunnerDeps): PhaseRunner {
+  return {
+    handle: async (job) => {
+      const claimedAtMs = deps.clock.monotonicMs();
+      const claim = await deps.claims.claim(job);
+      if (claim.kind === 'not-yet') return { kind: 'later', delayMs: Math.min(LATER_MS_MAX, Math.max(100, claim.untilMs)) };
+      try {
+        return claim.kind === 'stale' ? { kind: 'finished' } : await runClaimed(deps, claim.phase, claimedAtMs);
+      } finally {
+        deps.claims.unlock(job.id);
+      }
+    },
+  };
+}
+
+async function runClaimed(deps: PhaseRunnerDeps, phase: ClaimedPhase, claimedAtMs: number): Promise<DeliveryOutcome> {
+  const running = deps.running.add(phase, claimedAtMs);
+  try {
+    const found = findDefinition(deps, phase);
+    if (found.kind === 'unknown') return await writeInterrupted(deps, phase, { reason: found.reason, delayMs: UNKNOWN_CODE_RETRY_MS });
+    if (found.kind === 'broken') return await writeEnd(deps, { running, retry: DEFAULT_RETRY, outcome: found.outcome });
+    return await runFound(deps, running, found);
+  } finally {
+    deps.running.remove(running);
+  }
+}
+
+type Found = { kind: 'found'; definition: PhaseDefinition; input: unknown };
+
+// The input was valid when the flow was accepted; that it is not any more means that the definition changed without a new version.
+function findDefinition(deps: PhaseRunnerDeps, phase: ClaimedPhase): Found | { kind: 'unknown'; reason: string } | { kind: 'broken'; outcome: PhaseOutcome } {
+  try {
+    return deps.definitions.find(phase);
+  } catch (error) {
+    return { kind: 'broken', outcome: outcomeOfThrown(error, undefined) };
+  }
+}
+
+async function runFound(deps: PhaseRunnerDeps, running: RunningPhase, found: Found): Promise<DeliveryOutcome> {
+  const attempt = createContext(deps, running, found.input);
+  const outcome = await runHandler(running, withPhaseLock(found), attempt.ctx);
+  const retry: RetryPolicy = { attempts: running.phase.attemptMax, backoff: found.definition.retry?.backoff ?? DEFAULT_RETRY.backoff };
+  return finishAttempt(deps, { running, attempt, retry, outcome });
+}
+
+// A phase that names a lock runs inside it; one try, since it goes back to the queue rather than wait here with a slot.
+function withPhaseLock({ definition, input }: Found): PhaseDefinition {
+  const { lock } = definition;
+  if (lock === undefined) return definition;
+  return { ...definition, run: (ctx) => ctx.lock(lock({ input }), () => definition.run(ctx), { tries: 1 }) };
+}
+
+type Attempt = { running: RunningPhase; attempt: AttemptContext; retry: RetryPolicy; outcome: PhaseOutcome };
+
+async function finishAttempt(deps: PhaseRunnerDeps, { running, attempt, retry, outcome }: Attempt): Promise<DeliveryOutcome> {
+  if (outcome.kind === 'completed') {
+    await attempt.flush();
+    return writeCompleted(deps, { running, attempt, retry, outcome });
+  }
+  // Not awaited: a handler that was left behind may still hold the transaction's turn. Its end is a rollback either way.
+  void attempt.transaction.rollback();
+  if (outcome.kind !== 'abandoned') await attempt.flush();
+  return writeEnd(deps, { running, retry, outcome });
+}
+
+async function writeCompleted(deps: PhaseRunnerDeps, { running, attempt, retry, outcome }: Attempt & { outcome: { kind: 'completed'; output: unknown } }): Promise<DeliveryOutcome> {
+  const { phase } = running;
+  const output = storableJson(outcome.output, LIMITS.outputBytesMax);
+  if (!output.ok) {
+    void attempt.transaction.rollback();
+    const error = { code: 'output-invalid', message: `the result cannot be kept: ${output.problem}` };
+    return writeEnd(deps, { running, retry, outcome: { kind: 'failed', error, permanent: true } });
+  }
+  const completion = { id: phase.id, fence: phase.fence, worker: deps.workerId, outputJson: output.text };
+  try {
+    const committed = attempt.transaction.isOpen() ? await commitWithTransaction(deps, attempt, completion) : await deps.commits.complete(completion);
+    if (!committed) running.stop('lease-lost');
+    deps.onEnd({ phase, outcome: 'completed', committed });
+    return { kind: 'finished' };
+  } catch (error) {
+    return writeEnd(deps, { running, retry, outcome: outcomeOfThrown(error, running.stopReason()) });
+  }
+}
+
+async function commitWithTransaction(deps: PhaseRunnerDeps, attempt: AttemptContext, completion: { id: string; fence: number; worker: string; outputJson: string }): Promise<boolean> {
+  const outcome = await attempt.transaction.commit(async (client) => {
+    const result = await deps.commits.completeWithin(client, completion);
+    return { commit: result.committed[0] === true, result };
+  });
+  const committed = outcome.committed[0] === true;
+  if (committed) deps.commits.announce(outcome);
+  return committed;
+}
+
+async function writeEnd(deps: PhaseRunnerDeps, { running, retry, outcome }: { running: RunningPhase; retry: RetryPolicy; outcome: PhaseOutcome }): Promise<DeliveryOutcome> {
+  switch (outcome.kind) {
+    case 'failed':
+      return writeFailed(deps, { phase: running.phase, retry, outcome });
+    case 'interrupted':
+      return writeInterrupted(deps, running.phase, outcome);
+    case 'abandoned':
+    case 'completed':
+      deps.onEnd({ phase: running.phase, outcome: outcome.kind, committed: false });
+      return { kind: 'finished' };
+  }
+}
+
+async function writeFailed(deps: PhaseRunnerDeps, { phase, retry, outcome }: { phase: ClaimedPhase; retry: RetryPolicy; outcome: PhaseOutcome & { kind: 'failed' } }): Promise<DeliveryOutcome> {
+  const delayMs = retryDelayMs({ attempt: phase.attempt, attemptMax: phase.attemptMax, permanent: outcome.permanent }, retry, deps.random());
+  const committed = await deps.commits.fail({ id: phase.id, fence: phase.fence, worker: deps.workerId, error: outcome.error, retryDelayMs: delayMs });
+  deps.onEnd({ phase, outcome: 'failed', committed });
+  if (!committed) return { kind: 'finished' };
+  return delayMs === null ? { kind: 'failed', message: outcome.error.message } : { kind: 'retry', delayMs, message: outcome.error.message };
+}
+
+// The next delivery is a new job of the next generation; this one has nothing more to do.
+async function writeInterrupted(deps: PhaseRunnerDeps, phase: ClaimedPhase, { reason, delayMs }: { reason: string; delayMs: number }): Promise<DeliveryOutcome> {
+  const committed = await deps.commits.release({ id: phase.id, fence: phase.fence, outcome: 'interrupted', reason, delayMs });
+  deps.onEnd({ phase, outcome: 'interrupted', committed });
+  return { kind: 'finished' };
+}

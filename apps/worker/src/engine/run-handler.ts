@@ -1,0 +1,40 @@
+// Runs a handler within its time limits. In one process nobody can be killed, so whoever does not stop in time is left behind:
+// his slot is free again, and the fence refuses what he commits later.
+import { durationMs } from '@millrace/shared';
+import type { PhaseContext, PhaseDefinition } from '@millrace/sdk';
+import { outcomeOfThrown, timeoutError, type PhaseOutcome, type StopReason } from './outcome.ts';
+import type { RunningPhase } from './running-phases.ts';
+
+const DEFAULT_TIMEOUT = { soft: '25m', hard: '30m' } as const;
+/** Time a handler has to stop after its signal aborted, before it is left behind. At the soft limit it has until the hard one. */
+const STOP_GRACE_MS = 5_000;
+
+/** Calls the handler and answers how the attempt ended. Never rejects. */
+export async function runHandler(running: RunningPhase, definition: PhaseDefinition, ctx: PhaseContext): Promise<PhaseOutcome> {
+  const limits = { softMs: durationMs(definition.timeout?.soft ?? DEFAULT_TIMEOUT.soft), hardMs: durationMs(definition.timeout?.hard ?? DEFAULT_TIMEOUT.hard) };
+  const leftBehind = Promise.withResolvers<PhaseOutcome>();
+  const timers = [
+    setTimeout(() => { running.stop('soft-timeout'); }, Math.min(limits.softMs, limits.hardMs)),
+    setTimeout(() => { leftBehind.resolve({ kind: 'failed', error: timeoutError('hard-timeout'), permanent: false }); }, limits.hardMs),
+  ];
+  void running.stopped.then((reason) => {
+    if (reason !== 'soft-timeout') timers.push(setTimeout(() => { leftBehind.resolve(outcomeOfThrown(undefined, reason)); }, STOP_GRACE_MS));
+  });
+  try {
+    return await Promise.race([settle(running, definition, ctx), leftBehind.promise]);
+  } finally {
+    for (const timer of timers) clearTimeout(timer);
+  }
+}
+
+async function settle(running: RunningPhase, definition: PhaseDefinition, ctx: PhaseContext): Promise<PhaseOutcome> {
+  try {
+    const output = await definition.run(ctx);
+    const stopped: StopReason | undefined = running.stopReason();
+    // A result that came in spite of the signal counts, unless someone else decides about the phase by now.
+    if (stopped === 'cancelled' || stopped === 'lease-lost') return { kind: 'abandoned', reason: stopped };
+    return { kind: 'completed', output };
+  } catch (error) {
+    return outcomeOfThrown(error, running.stopReason());
+  }
+}

@@ -1,0 +1,68 @@
+// The phases that this process works on just now: who must be told to stop, whose leases are to be renewed.
+import type { ClaimedPhase } from '@millrace/store';
+import { PhaseStopped, type StopReason } from './outcome.ts';
+
+export type RunningPhase = {
+  readonly phase: ClaimedPhase;
+  /** Monotonic time of the claim, in milliseconds. */
+  readonly claimedAtMs: number;
+  readonly signal: AbortSignal;
+  /** Why it was told to stop; undefined while it was not. */
+  stopReason(): StopReason | undefined;
+  /** Tells it to stop. The first reason stays. */
+  stop(reason: StopReason): void;
+  /** Settles once it was told to stop. */
+  readonly stopped: Promise<StopReason>;
+};
+
+export type RunningPhases = {
+  add(phase: ClaimedPhase, claimedAtMs: number): RunningPhase;
+  remove(running: RunningPhase): void;
+  list(): RunningPhase[];
+  /** Tells every running phase of a flow to stop; answers how many there were. */
+  stopFlow(flowId: string, reason: StopReason): number;
+  stopAll(reason: StopReason): void;
+};
+
+export function createRunningPhases(): RunningPhases {
+  const byFence = new Map<string, RunningPhase>();
+  const keyOf = (phase: ClaimedPhase) => `${phase.id}/${phase.fence}`;
+  return {
+    add: (phase, claimedAtMs) => {
+      const running = createRunningPhase(phase, claimedAtMs);
+      byFence.set(keyOf(phase), running);
+      return running;
+    },
+    remove: (running) => {
+      byFence.delete(keyOf(running.phase));
+    },
+    list: () => [...byFence.values()],
+    stopFlow: (flowId, reason) => {
+      const ofFlow = [...byFence.values()].filter((running) => running.phase.flowId === flowId);
+      for (const running of ofFlow) running.stop(reason);
+      return ofFlow.length;
+    },
+    stopAll: (reason) => {
+      for (const running of byFence.values()) running.stop(reason);
+    },
+  };
+}
+
+function createRunningPhase(phase: ClaimedPhase, claimedAtMs: number): RunningPhase {
+  const controller = new AbortController();
+  const stopped = Promise.withResolvers<StopReason>();
+  let reason: StopReason | undefined;
+  return {
+    phase,
+    claimedAtMs,
+    signal: controller.signal,
+    stopReason: () => reason,
+    stop: (why) => {
+      if (reason !== undefined) return;
+      reason = why;
+      controller.abort(new PhaseStopped(why));
+      stopped.resolve(why);
+    },
+    stopped: stopped.promise,
+  };
+}

@@ -1,0 +1,58 @@
+// Compares what PostgreSQL says should be queued or running with what is, and repairs: leases that ran out, start times that came,
+// jobs that a wiped Redis or a person lost. Level-triggered: running it twice changes nothing, and any number of processes may run it.
+import { createLoop, type Logger, type Loop } from '@millrace/process';
+import type { JobDispatcher } from '@millrace/queue';
+import { jobIdOf, type Dispatch } from '@millrace/shared';
+import { dispatchAgain, expiredLeases, postponeCheck, releaseHeld, releasePhases, unclaimed, type Database } from '@millrace/store';
+import type { EventPublisher } from '../engine/event-publisher.ts';
+
+export type ReconcilerDeps = {
+  database: Database;
+  dispatcher: JobDispatcher;
+  publisher: EventPublisher;
+  dispatch(dispatches: readonly Dispatch[]): void;
+  /** One pass over the imports. */
+  reconcileImports(): Promise<'again' | 'idle'>;
+  log: Logger;
+  onPass(pass: { loop: string; durationMs: number; failed: boolean }): void;
+};
+
+const INTERVAL_MS = 1_000;
+const ROWS_MAX = 500;
+
+export function createReconciler(deps: ReconcilerDeps): Loop {
+  return createLoop({
+    name: 'reconciler',
+    intervalMs: INTERVAL_MS,
+    log: deps.log,
+    onPass: deps.onPass,
+    runOnce: async () => {
+      const counts = [await recoverLost(deps), await releaseHeld(deps.database.hot, ROWS_MAX), await redispatchMissing(deps)];
+      const imports = await deps.reconcileImports();
+      return imports === 'again' || counts.some((count) => count === ROWS_MAX) ? 'again' : 'idle';
+    },
+  });
+}
+
+async function recoverLost({ database, publisher, dispatch, log }: ReconcilerDeps): Promise<number> {
+  const expired = await expiredLeases(database.hot, ROWS_MAX);
+  if (expired.length === 0) return 0;
+  const outcome = await releasePhases(database.hot, expired.map(({ id, fence }) => ({ id, fence, outcome: 'lost', reason: 'lease-expired', delayMs: 0 })));
+  publisher.publish(outcome.events);
+  dispatch(outcome.dispatches);
+  if (outcome.dispatches.length > 0) log.warn({ count: outcome.dispatches.length }, 'leases ran out, their phases are queued again');
+  return expired.length;
+}
+
+async function redispatchMissing({ database, dispatcher, dispatch, log }: ReconcilerDeps): Promise<number> {
+  if (!dispatcher.isReady()) return 0;
+  const overdue = await unclaimed(database.hot, ROWS_MAX);
+  if (overdue.length === 0) return 0;
+  const missing = await dispatcher.missing('flow-phase', overdue);
+  const gone = new Set(missing.map((job) => jobIdOf(job)));
+  await postponeCheck(database.hot, overdue.filter((job) => !gone.has(jobIdOf(job))));
+  const again = await dispatchAgain(database.hot, missing);
+  dispatch(again);
+  if (again.length > 0) log.warn({ count: again.length }, 'jobs were missing from the queue and are dispatched again');
+  return overdue.length;
+}

@@ -1,0 +1,46 @@
+// The doorbell: events and progress travel over Redis channels to every API process. Lossy by nature; whoever listens
+// fills gaps from PostgreSQL.
+import type { RedisClient } from './connection.ts';
+import type { Keys } from './keys.ts';
+
+export type UpdateMessage = { workspace: string; subjectId: string; json: string };
+
+export type UpdatePublisher = {
+  /** Publishes events (a JSON array per subject) after their commit, in one pipeline. */
+  publishEvents(messages: readonly UpdateMessage[]): Promise<void>;
+  /** Keeps and publishes the latest progress of phases. */
+  publishProgress(reports: readonly (UpdateMessage & { phase: string })[]): Promise<void>;
+  /** Tells all workers something about running work. */
+  publishControl(message: ControlMessage): Promise<void>;
+};
+
+/** `cancel`: the flow was cancelled; whoever runs a phase of it must stop. */
+export type ControlMessage = { type: 'cancel'; flowId: string };
+
+const PROGRESS_TTL_SECONDS = 24 * 3_600;
+
+export function createUpdatePublisher({ client, keys }: { client: RedisClient; keys: Keys }): UpdatePublisher {
+  return {
+    publishEvents: async (messages) => {
+      const pipeline = client.pipeline();
+      for (const message of messages) pipeline.publish(keys.updates(message.workspace, message.subjectId), message.json);
+      await pipeline.exec();
+    },
+    publishProgress: async (reports) => {
+      const pipeline = client.pipeline();
+      for (const report of reports) {
+        const state = keys.progressState(report.workspace, report.subjectId);
+        pipeline.hset(state, report.phase, report.json).expire(state, PROGRESS_TTL_SECONDS).publish(keys.progressChannel(report.workspace, report.subjectId), report.json);
+      }
+      await pipeline.exec();
+    },
+    publishControl: async (message) => {
+      await client.publish(keys.control(), JSON.stringify(message));
+    },
+  };
+}
+
+/** The latest progress of each phase of a flow that has reported any, as JSON texts by phase name. */
+export async function readProgress(client: RedisClient, key: string): Promise<Record<string, string>> {
+  return client.hgetall(key);
+}

@@ -1,0 +1,136 @@
+// Connections to PostgreSQL: pools with their time-outs, transactions, and the translation of driver errors. Only this package imports `pg`.
+import { AppError } from '@millrace/shared';
+import pg from 'pg';
+
+/** What a statement runs on: a pool or a client inside a transaction. */
+export type Queryable = Pick<pg.ClientBase, 'query'>;
+export type PoolClient = pg.PoolClient;
+
+export type Database = {
+  /** Reads and rare writes. */
+  readonly main: pg.Pool;
+  /** The set-based statements of the hot path. Few connections: each carries many rows per statement. */
+  readonly hot: pg.Pool;
+  /** Transactions that handlers and imports hold open. */
+  readonly long: pg.Pool;
+  /** Runs `fn` in a transaction of the main pool; rolls back when it throws. */
+  transaction<T>(fn: (client: PoolClient) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+};
+
+export type DatabaseOptions = {
+  url: string;
+  /** Shown in pg_stat_activity. */
+  name: string;
+  poolMax?: { main?: number; hot?: number; long?: number };
+  /** Called for failures of idle connections. */
+  onError(error: Error): void;
+};
+
+/** Time-outs of every session, in milliseconds. A zombie that holds a row lock is ended by the server after the idle limit. */
+const SESSION_MS = { statement: 15_000, lock: 5_000, idleInTransaction: 10_000, connect: 3_000 };
+/** COPY of one chunk runs as one statement, so it may take longer. */
+const LONG_STATEMENT_MS = 120_000;
+
+/**
+ * The hot statements join small arrays and each other's results to big tables by primary key, and every such join also says
+ * `id = ANY(array)`. Two kinds of plan would be wrong for ever after they were made: scans of a table that was empty at that time,
+ * and nested loops over results whose size the planner takes for one row. With both switched off, index look-ups by the array and
+ * hash joins remain, which are right at every size. Just-in-time compilation never pays for such statements.
+ */
+const HOT_SETTINGS = '-c enable_seqscan=off -c enable_nestloop=off -c enable_mergejoin=off -c jit=off -c plan_cache_mode=force_generic_plan';
+
+export function createDatabase(options: DatabaseOptions): Database {
+  const pool = (kind: string, max: number, extra: { settings?: string; statementMs?: number } = {}) => {
+    const made = new pg.Pool({
+      connectionString: options.url,
+      application_name: `${options.name}/${kind}`,
+      max,
+      min: 0,
+      idleTimeoutMillis: 30_000,
+      connectionTimeoutMillis: SESSION_MS.connect,
+      keepAlive: true,
+      options: sessionSettings(extra),
+    });
+    made.on('error', options.onError);
+    return made;
+  };
+  const main = pool('main', options.poolMax?.main ?? 8);
+  const hot = pool('hot', options.poolMax?.hot ?? 4, { settings: HOT_SETTINGS });
+  const long = pool('long', options.poolMax?.long ?? 8, { statementMs: LONG_STATEMENT_MS });
+  return {
+    main,
+    hot,
+    long,
+    transaction: (fn) => inTransaction(main, fn),
+    close: async () => {
+      await Promise.all([main.end(), hot.end(), long.end()]);
+    },
+  };
+}
+
+function sessionSettings({ settings = '', statementMs = SESSION_MS.statement }: { settings?: string; statementMs?: number }): string {
+  return [
+    `-c statement_timeout=${statementMs}`,
+    `-c lock_timeout=${SESSION_MS.lock}`,
+    `-c idle_in_transaction_session_timeout=${SESSION_MS.idleInTransaction}`,
+    '-c client_connection_check_interval=5000',
+    '-c TimeZone=UTC',
+    settings,
+  ].join(' ');
+}
+
+/** Runs `fn` between BEGIN and COMMIT. A client whose ROLLBACK fails is thrown away rather than given back. */
+export async function inTransaction<T>(pool: pg.Pool, fn: (client: PoolClient) => Promise<T>): Promise<T> {
+  const client = await connect(pool);
+  let broken: Error | undefined;
+  try {
+    await client.query('BEGIN');
+    const result = await fn(client);
+    await client.query('COMMIT');
+    return result;
+  } catch (error) {
+    await client.query('ROLLBACK').catch((rollbackError: unknown) => {
+      broken = rollbackError instanceof Error ? rollbackError : new Error(String(rollbackError));
+    });
+    throw asAppError(error);
+  } finally {
+    client.release(broken);
+  }
+}
+
+/** Takes a client. @throws AppError dependency-unavailable when none can be had in time. */
+export async function connect(pool: pg.Pool): Promise<PoolClient> {
+  try {
+    return await pool.connect();
+  } catch (error) {
+    throw asAppError(error);
+  }
+}
+
+/** SQLSTATE classes that mean "not now": connection, resources, operator intervention, transaction rollback; plus what the driver says of a lost socket. */
+const TRANSIENT_STATES = /^(08|53|57|40|55P03|25P0[23])/;
+const TRANSIENT_CODES = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
+const TRANSIENT_MESSAGES = /Connection terminated|timeout exceeded when trying to connect|timeout expired|not queryable|connection error/i;
+
+/** True when the same statement may succeed later, unchanged. */
+export function isTransient(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if (error instanceof AppError) return error.code === 'dependency-unavailable';
+  const code = (error as { code?: unknown }).code;
+  if (typeof code === 'string' && (TRANSIENT_STATES.test(code) || TRANSIENT_CODES.has(code))) return true;
+  if (error instanceof AggregateError) return error.errors.some((inner) => isTransient(inner));
+  return TRANSIENT_MESSAGES.test(error.message);
+}
+
+/** True when the data of the statement was at fault (classes 22 and 23), so that single items may be tried alone. */
+export function isDataFault(error: unknown): boolean {
+  const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
+  return typeof code === 'string' && /^(22|23|54)/.test(code);
+}
+
+/** Wraps a driver error that means "not now"; leaves every other error as it is. */
+export function asAppError(error: unknown): unknown {
+  if (error instanceof AppError || !isTransient(error)) return error;
+  return new AppError('dependency-unavailable', { detail: 'The database is not available.', retryAfterSeconds: 2 }, { cause: error });
+}

@@ -1,0 +1,15 @@
+// An event as the statements that write it return it. Those who publish and serve it turn it into what clients read.
+import type { FlowEvent, ImportEvent } from '@millrace/shared';
+
+/** `subjectId` is a flow or an import; `phase` is null for events of the subject itself. */
+export type LoggedEvent = { subjectId: string; seq: number; workspace: string; type: string; phase: string | null; at: string; data: Record<string, unknown> };
+
+/** SQL for a JSON object of this shape, from the columns of millrace.events in scope. */
+export const LOGGED_EVENT_JSON = `json_build_object('subjectId', subject_id, 'seq', seq, 'workspace', workspace, 'type', type, 'phase', phase, 'at', at, 'data', data)`;
+
+/** The event as clients read it: times in RFC 3339 UTC with milliseconds. */
+export function publicEvent(event: LoggedEvent): FlowEvent | ImportEvent {
+  const common = { seq: event.seq, type: event.type, at: new Date(event.at).toISOString(), data: event.data };
+  if (event.type.startsWith('import.')) return { ...common, importId: event.subjectId };
+  return { ...common, flowId: event.subjectId, ...(event.phase === null ? {} : { phase: event.phase }) };
+}

@@ -1,0 +1,94 @@
+// What PostgreSQL says should be in the queue: the backlog that waits for room there, and dispatched phases that were not claimed in time.
+import type { Dispatch, JobRef } from '@millrace/shared';
+import type pg from 'pg';
+import { DISPATCH_GRACE_MS } from './create-flows.ts';
+
+const DISPATCH_COLUMNS = 'p.id, p.generation, p.priority, greatest(1, p.attempt_max - p.attempts) AS attempts';
+
+/** Takes up to `limit` phases out of the backlog, most urgent first, oldest first among equals. Safe from any number of processes. */
+export async function takeBacklog(hot: pg.Pool, limit: number): Promise<Dispatch[]> {
+  const result = await hot.query<Dispatch>({
+    name: 'take-backlog',
+    text: `
+WITH picked AS (
+  SELECT id FROM millrace.phases WHERE status = 'queued' AND NOT dispatched AND due_at IS NULL ORDER BY priority, id LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+UPDATE millrace.phases p SET dispatched = true, generation = p.generation + 1, due_at = now() + interval '${DISPATCH_GRACE_MS} milliseconds'
+FROM picked WHERE p.id = picked.id AND p.id = ANY(ARRAY(SELECT id FROM picked))
+RETURNING ${DISPATCH_COLUMNS}, 0 AS "delayMs"`,
+    values: [limit],
+  });
+  return result.rows;
+}
+
+/** Lets phases whose start time has come into the backlog. Answers how many. */
+export async function releaseHeld(hot: pg.Pool, limit: number): Promise<number> {
+  const result = await hot.query({
+    name: 'release-held',
+    text: `
+WITH due AS (
+  SELECT id FROM millrace.phases WHERE due_at <= now() AND status = 'queued' AND NOT dispatched ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+)
+UPDATE millrace.phases p SET due_at = NULL FROM due WHERE p.id = due.id AND p.id = ANY(ARRAY(SELECT id FROM due))`,
+    values: [limit],
+  });
+  return result.rowCount ?? 0;
+}
+
+/** Running phases whose lease has run out: their fence names the claim that is to be declared lost. */
+export async function expiredLeases(hot: pg.Pool, limit: number): Promise<{ id: string; fence: number }[]> {
+  const result = await hot.query<{ id: string; fence: string }>({
+    name: 'expired-leases',
+    text: "SELECT id, fence FROM millrace.phases WHERE due_at <= now() AND status = 'running' ORDER BY due_at LIMIT $1",
+    values: [limit],
+  });
+  return result.rows.map((row) => ({ id: row.id, fence: Number(row.fence) }));
+}
+
+/** Dispatched phases, or retries past their time, that nobody claimed within the grace time: their jobs may be gone from Redis. */
+export async function unclaimed(hot: pg.Pool, limit: number): Promise<JobRef[]> {
+  const result = await hot.query<JobRef>({
+    name: 'unclaimed',
+    text: `
+SELECT id, generation FROM millrace.phases
+WHERE due_at <= now() AND ((status = 'queued' AND dispatched) OR (status = 'retrying' AND due_at <= now() - interval '${DISPATCH_GRACE_MS} milliseconds'))
+ORDER BY due_at LIMIT $1`,
+    values: [limit],
+  });
+  return result.rows;
+}
+
+/** Dispatches again what was found missing, under a new generation, unless someone did it or claimed it meanwhile. */
+export async function dispatchAgain(hot: pg.Pool, missing: readonly JobRef[]): Promise<Dispatch[]> {
+  if (missing.length === 0) return [];
+  const result = await hot.query<Dispatch>({
+    name: 'dispatch-again',
+    text: `
+WITH asked AS (
+  SELECT * FROM unnest($1::uuid[], $2::int[]) AS a (id, generation)
+), free AS (
+  SELECT p.id FROM millrace.phases p JOIN asked a ON a.id = p.id
+  WHERE p.id = ANY($1) AND p.generation = a.generation AND p.status IN ('queued', 'retrying') AND p.dispatched FOR UPDATE OF p SKIP LOCKED
+)
+UPDATE millrace.phases p SET generation = p.generation + 1, due_at = greatest(p.due_at, now()) + interval '${DISPATCH_GRACE_MS} milliseconds', status = 'queued'
+FROM free WHERE p.id = free.id AND p.id = ANY($1)
+RETURNING ${DISPATCH_COLUMNS}, 0 AS "delayMs"`,
+    values: [missing.map((job) => job.id), missing.map((job) => job.generation)],
+  });
+  return result.rows;
+}
+
+/** Looks at these again after another grace time: their jobs are where they should be, waiting for a worker. */
+export async function postponeCheck(hot: pg.Pool, waiting: readonly JobRef[]): Promise<void> {
+  if (waiting.length === 0) return;
+  await hot.query({
+    name: 'postpone-check',
+    text: `
+WITH free AS (
+  SELECT p.id FROM millrace.phases p JOIN unnest($1::uuid[], $2::int[]) AS a (id, generation) ON a.id = p.id
+  WHERE p.id = ANY($1) AND p.generation = a.generation AND p.status = 'queued' AND p.dispatched FOR UPDATE OF p SKIP LOCKED
+)
+UPDATE millrace.phases p SET due_at = now() + interval '${DISPATCH_GRACE_MS} milliseconds' FROM free WHERE p.id = free.id AND p.id = ANY($1)`,
+    values: [waiting.map((job) => job.id), waiting.map((job) => job.generation)],
+  });
+}

@@ -1,0 +1,114 @@
+// A worker takes phases: mints their fences, starts their leases and flows, and answers what the handlers need. One statement for many.
+import { groupIdOf, type JobRef } from '@millrace/shared';
+import type pg from 'pg';
+import { LOGGED_EVENT_JSON, type LoggedEvent } from '../events/logged-event.ts';
+
+export type ClaimedPhase = {
+  id: string;
+  flowId: string;
+  workspace: string;
+  flow: string;
+  version: number;
+  run: number;
+  name: string;
+  fence: number;
+  /** 1 for the first attempt. */
+  attempt: number;
+  attemptMax: number;
+  input: unknown;
+  /** Results of the phases it needs, by name. */
+  outputs: Record<string, unknown>;
+  startedAt: Date;
+};
+
+export type ClaimResult =
+  | { kind: 'claimed'; phase: ClaimedPhase }
+  /** Finished, cancelled, dispatched anew since, or gone: this delivery has nothing to do. */
+  | { kind: 'stale' }
+  /** Someone's lease is still alive, or the phase may not start yet. */
+  | { kind: 'not-yet'; untilMs: number };
+
+export type ClaimOutcome = { results: ClaimResult[]; events: LoggedEvent[] };
+
+const CLAIM = `
+WITH asked AS (
+  SELECT * FROM unnest($1::uuid[], $2::int[], $3::uuid[]) AS a (id, generation, flow_id)
+), locked AS (
+  SELECT id, workspace, name, version, run, status, input, seq_last FROM millrace.flows
+  WHERE id = ANY($3) AND status IN ('queued', 'running', 'waiting') ORDER BY id FOR UPDATE
+), claimed AS (
+  UPDATE millrace.phases p
+  SET status = 'running', fence = p.fence + 1, lease_owner = $4, due_at = now() + $5::int * interval '1 millisecond', dispatched = true,
+      started_at = clock_timestamp(), error = NULL
+  FROM asked a JOIN locked f ON f.id = a.flow_id
+  WHERE p.id = a.id AND p.id = ANY($1) AND p.generation = a.generation
+    AND (p.status = 'queued' OR (p.status = 'retrying' AND p.due_at <= now() + interval '1 second'))
+  RETURNING p.id, p.flow_id, p.name, p.fence, p.attempts, p.attempt_max, p.needs, p.started_at
+), starts AS (
+  SELECT flow_id, count(*)::int AS count FROM claimed GROUP BY flow_id
+), flows AS (
+  UPDATE millrace.flows f
+  SET status = 'running', started_at = coalesce(f.started_at, clock_timestamp()),
+      seq_last = f.seq_last + s.count + CASE WHEN l.status = 'queued' THEN 1 ELSE 0 END
+  FROM starts s JOIN locked l ON l.id = s.flow_id
+  WHERE f.id = s.flow_id AND f.id = ANY($3)
+  RETURNING f.id, f.workspace, f.seq_last, s.count, l.status = 'queued' AS started
+), news AS (
+  SELECT id AS flow_id, workspace, seq_last - count AS seq, 'flow.started' AS type, NULL::text AS phase, '{}'::jsonb AS data FROM flows WHERE started
+  UNION ALL
+  SELECT c.flow_id, f.workspace, f.seq_last - f.count + row_number() OVER (PARTITION BY c.flow_id ORDER BY c.id), 'phase.started', c.name,
+         jsonb_build_object('attempt', c.attempts + 1, 'worker', $4::text)
+  FROM claimed c JOIN flows f ON f.id = c.flow_id
+), logged AS (
+  INSERT INTO millrace.events (subject_id, seq, workspace, type, phase, at, data)
+  SELECT flow_id, seq, workspace, type, phase, clock_timestamp(), data FROM news
+  RETURNING subject_id, seq, workspace, type, phase, at, data
+)
+SELECT (SELECT coalesce(json_agg(json_build_object(
+          'id', c.id, 'flowId', c.flow_id, 'workspace', l.workspace, 'flow', l.name, 'version', l.version, 'run', l.run, 'name', c.name,
+          'fence', c.fence, 'attempt', c.attempts + 1, 'attemptMax', c.attempt_max, 'input', l.input, 'startedAt', c.started_at,
+          'outputs', CASE WHEN cardinality(c.needs) = 0 THEN '{}' ELSE
+            (SELECT coalesce(json_object_agg(n.name, n.output), '{}') FROM millrace.phases n WHERE n.id = ANY(c.needs)) END)), '[]')
+        FROM claimed c JOIN locked l ON l.id = c.flow_id) AS claimed,
+       (SELECT coalesce(json_agg(${LOGGED_EVENT_JSON} ORDER BY subject_id, seq), '[]')
+        FROM logged) AS events`;
+
+// Told apart only for the few that were not claimed.
+const EXPLAIN_REFUSED = `
+SELECT p.id, greatest(0, ceil(extract(epoch FROM p.due_at - now()) * 1000))::int AS until_ms
+FROM millrace.phases p JOIN millrace.flows f ON f.id = p.flow_id
+WHERE p.id = ANY($1::uuid[]) AND p.due_at IS NOT NULL AND f.status IN ('queued', 'running', 'waiting')
+  AND (p.id, p.generation) IN (SELECT * FROM unnest($1::uuid[], $2::int[])) AND p.status IN ('running', 'retrying')`;
+
+/**
+ * Claims phases for `worker` with a lease of `leaseMs`. Answers one result per delivery in order, and the events it wrote.
+ * Flow rows are locked in id order before anything else, as every statement that changes flows does: that is what keeps them from deadlocking.
+ */
+export async function claimPhases(hot: pg.Pool, deliveries: readonly JobRef[], lease: { worker: string; leaseMs: number }): Promise<ClaimOutcome> {
+  const result = await hot.query<{ claimed: ClaimedPhase[]; events: LoggedEvent[] }>({
+    name: 'claim-phases',
+    text: CLAIM,
+    values: [deliveries.map((job) => job.id), deliveries.map((job) => job.generation), deliveries.map((job) => groupIdOf(job.id)), lease.worker, lease.leaseMs],
+  });
+  const claimed = new Map((result.rows[0]?.claimed ?? []).map((phase) => [phase.id, phase]));
+  const refused = deliveries.filter((job) => !claimed.has(job.id));
+  const waits = refused.length === 0 ? new Map<string, number>() : await explainRefused(hot, refused);
+  return {
+    results: deliveries.map((job) => toResult(claimed.get(job.id), waits.get(job.id))),
+    events: result.rows[0]?.events ?? [],
+  };
+}
+
+function toResult(phase: ClaimedPhase | undefined, untilMs: number | undefined): ClaimResult {
+  if (phase !== undefined) return { kind: 'claimed', phase: { ...phase, startedAt: new Date(phase.startedAt) } };
+  return untilMs === undefined ? { kind: 'stale' } : { kind: 'not-yet', untilMs };
+}
+
+async function explainRefused(hot: pg.Pool, refused: readonly JobRef[]): Promise<Map<string, number>> {
+  const result = await hot.query<{ id: string; until_ms: number }>({
+    name: 'explain-refused',
+    text: EXPLAIN_REFUSED,
+    values: [refused.map((job) => job.id), refused.map((job) => job.generation)],
+  });
+  return new Map(result.rows.map((row) => [row.id, row.until_ms]));
+}

@@ -1,0 +1,185 @@
+// Accepts flows: one statement for many, with phases, first events and idempotency keys. After its commit they are the truth.
+import { AppError, memberId, newGroupId, type Dispatch } from '@millrace/shared';
+import type pg from 'pg';
+
+/** One phase as planned: ordinals count from 0 within the flow. */
+export type NewPhase = { name: string; needs: readonly number[]; dependants: readonly number[]; attemptMax: number };
+
+export type NewFlow = {
+  workspace: string;
+  createdBy: string;
+  name: string;
+  version: number;
+  /** JSON text that was checked to be storable. */
+  inputJson: string;
+  tags: Readonly<Record<string, string>>;
+  priority: number;
+  /** Null: now. */
+  runAt: string | null;
+  phases: readonly NewPhase[];
+  idempotency: { route: string; key: string; bodyHash: Buffer } | null;
+  /** Whether the ready phases may go to Redis at once. When false they stay in the backlog. */
+  dispatch: boolean;
+  /** Makes the answer that a replay of the idempotency key gets. */
+  respond(flowId: string): { status: number; body: unknown };
+};
+
+export type CreatedFlow =
+  | { kind: 'created'; flowId: string; status: number; body: unknown; dispatches: Dispatch[] }
+  | { kind: 'replayed'; status: number; body: unknown }
+  | { kind: 'key-reused' };
+
+/** Ready phases of one new flow that go straight to Redis; a wider flow's rest is fed in by the dispatcher. */
+export const DIRECT_DISPATCH_MAX = 100;
+/** Time a dispatched job has to be claimed before the reconciler looks for it. */
+export const DISPATCH_GRACE_MS = 5_000;
+
+const INSERT_FLOWS = `
+WITH asked AS (
+  SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::jsonb[], $6::jsonb[], $7::smallint[], $8::timestamptz[], $9::int[], $10::text[],
+                       $11::text[], $12::text[], $13::bytea[], $14::smallint[], $15::jsonb[], $16::int[])
+    AS a (id, workspace, name, version, input, tags, priority, run_at, phases, created_by, route, key, body_hash, status, response, ready)
+), keyed AS (
+  INSERT INTO millrace.idempotency_keys (workspace, route, key, body_hash, status, response)
+  SELECT workspace, route, key, body_hash, status, response FROM asked WHERE key IS NOT NULL ORDER BY workspace, route, key
+  ON CONFLICT (workspace, route, key) DO UPDATE
+    SET body_hash = excluded.body_hash, status = excluded.status, response = excluded.response, created_at = now()
+    WHERE idempotency_keys.created_at < now() - interval '24 hours'
+  RETURNING workspace, route, key
+), taken AS (
+  SELECT a.* FROM asked a WHERE a.key IS NULL OR EXISTS (SELECT FROM keyed k WHERE (k.workspace, k.route, k.key) = (a.workspace, a.route, a.key))
+), flows AS (
+  INSERT INTO millrace.flows (id, workspace, name, version, status, input, tags, priority, run_at, seq_last, phases_total, phases_open, created_by)
+  SELECT id, workspace, name, version, 'queued', input, tags, priority, run_at,
+         1 + ready, phases, phases, created_by
+  FROM taken
+), phases AS (
+  INSERT INTO millrace.phases (id, flow_id, workspace, name, status, priority, needs, dependants, needs_open, attempt_max, generation, dispatched, due_at)
+  SELECT p.id, p.flow_id, t.workspace, p.name, CASE WHEN p.needs_open = 0 THEN 'queued' ELSE 'pending' END, t.priority,
+         p.needs::uuid[], p.dependants::uuid[], p.needs_open, p.attempt_max, CASE WHEN p.direct THEN 1 ELSE 0 END, p.direct,
+         CASE WHEN p.direct THEN now() + $25::int * interval '1 millisecond' WHEN p.needs_open = 0 THEN t.run_at END
+  FROM unnest($17::uuid[], $18::uuid[], $19::text[], $20::text[], $21::text[], $22::smallint[], $23::boolean[], $24::int[])
+    AS p (flow_id, id, name, needs, dependants, attempt_max, direct, needs_open)
+  JOIN taken t ON t.id = p.flow_id
+), ready AS (
+  SELECT p.flow_id, p.name, 1 + row_number() OVER (PARTITION BY p.flow_id ORDER BY p.id) AS seq
+  FROM unnest($17::uuid[], $18::uuid[], $19::text[], $24::int[]) AS p (flow_id, id, name, needs_open) WHERE p.needs_open = 0
+), logged AS (
+  INSERT INTO millrace.events (subject_id, seq, workspace, type, phase, at, data)
+  SELECT id, 1, workspace, 'flow.queued', NULL, clock_timestamp(), jsonb_build_object('flow', name, 'version', version) FROM taken
+  UNION ALL
+  SELECT r.flow_id, r.seq, t.workspace, 'phase.queued', r.name, clock_timestamp(), '{}' FROM ready r JOIN taken t ON t.id = r.flow_id
+)
+SELECT id FROM taken`;
+
+/**
+ * Inserts all flows in one transaction. Answers one outcome per flow in order.
+ * Two flows of one batch with the same idempotency key: the first is made, the second is its replay.
+ */
+export async function createFlows(hot: pg.Pool, flows: readonly NewFlow[]): Promise<CreatedFlow[]> {
+  const prepared = flows.map((flow) => prepare(flow));
+  const first = firstOfEachKey(prepared);
+  const taken = first.length === 0 ? new Set<string>() : await insert(hot, first);
+  return Promise.all(prepared.map((entry) => outcome(hot, entry, taken)));
+}
+
+type Prepared = { flow: NewFlow; id: string; status: number; body: unknown; directCount: number };
+
+function prepare(flow: NewFlow): Prepared {
+  const id = newGroupId();
+  const { status, body } = flow.respond(id);
+  return { flow, id, status, body, directCount: flow.dispatch && flow.runAt === null ? DIRECT_DISPATCH_MAX : 0 };
+}
+
+function firstOfEachKey(entries: readonly Prepared[]): Prepared[] {
+  const seen = new Set<string>();
+  return entries.filter(({ flow }) => {
+    if (flow.idempotency === null) return true;
+    const scope = JSON.stringify([flow.workspace, flow.idempotency.route, flow.idempotency.key]);
+    if (seen.has(scope)) return false;
+    seen.add(scope);
+    return true;
+  });
+}
+
+async function insert(hot: pg.Pool, entries: readonly Prepared[]): Promise<Set<string>> {
+  const rows = entries.flatMap((entry) => phaseRows(entry));
+  const result = await hot.query<{ id: string }>({
+    name: 'create-flows',
+    text: INSERT_FLOWS,
+    values: [
+      entries.map((entry) => entry.id),
+      entries.map((entry) => entry.flow.workspace),
+      entries.map((entry) => entry.flow.name),
+      entries.map((entry) => entry.flow.version),
+      entries.map((entry) => entry.flow.inputJson),
+      entries.map((entry) => JSON.stringify(entry.flow.tags)),
+      entries.map((entry) => entry.flow.priority),
+      entries.map((entry) => entry.flow.runAt),
+      entries.map((entry) => entry.flow.phases.length),
+      entries.map((entry) => entry.flow.createdBy),
+      entries.map((entry) => entry.flow.idempotency?.route ?? null),
+      entries.map((entry) => entry.flow.idempotency?.key ?? null),
+      entries.map((entry) => entry.flow.idempotency?.bodyHash ?? null),
+      entries.map((entry) => entry.status),
+      entries.map((entry) => (entry.flow.idempotency === null ? null : JSON.stringify(entry.body))),
+      entries.map((entry) => entry.flow.phases.filter((phase) => phase.needs.length === 0).length),
+      rows.map((row) => row.flowId),
+      rows.map((row) => row.id),
+      rows.map((row) => row.name),
+      rows.map((row) => row.needs),
+      rows.map((row) => row.dependants),
+      rows.map((row) => row.attemptMax),
+      rows.map((row) => row.direct),
+      rows.map((row) => row.needsOpen),
+      DISPATCH_GRACE_MS,
+    ],
+  });
+  return new Set(result.rows.map((row) => row.id));
+}
+
+type PhaseRow = { flowId: string; id: string; name: string; needs: string; dependants: string; attemptMax: number; direct: boolean; needsOpen: number };
+
+function phaseRows(entry: Prepared): PhaseRow[] {
+  let direct = 0;
+  return entry.flow.phases.map((phase, ordinal) => {
+    const goesDirectly = phase.needs.length === 0 && direct < entry.directCount;
+    if (goesDirectly) direct += 1;
+    return {
+      flowId: entry.id,
+      id: memberId(entry.id, ordinal),
+      name: phase.name,
+      needs: uuidArray(entry.id, phase.needs),
+      dependants: uuidArray(entry.id, phase.dependants),
+      attemptMax: phase.attemptMax,
+      direct: goesDirectly,
+      needsOpen: phase.needs.length,
+    };
+  });
+}
+
+// unnest cannot take an array of arrays of different lengths, so inner arrays travel as their text form.
+function uuidArray(flowId: string, ordinals: readonly number[]): string {
+  return `{${ordinals.map((ordinal) => memberId(flowId, ordinal)).join(',')}}`;
+}
+
+async function outcome(hot: pg.Pool, entry: Prepared, taken: ReadonlySet<string>): Promise<CreatedFlow> {
+  if (taken.has(entry.id)) return { kind: 'created', flowId: entry.id, status: entry.status, body: entry.body, dispatches: directDispatches(entry) };
+  const { idempotency, workspace } = entry.flow;
+  if (idempotency === null) throw new Error('a flow without idempotency key was not inserted');
+  const found = await hot.query<{ body_hash: Buffer; status: number; response: unknown }>({
+    name: 'read-idempotency-key',
+    text: 'SELECT body_hash, status, response FROM millrace.idempotency_keys WHERE workspace = $1 AND route = $2 AND key = $3',
+    values: [workspace, idempotency.route, idempotency.key],
+  });
+  const row = found.rows[0];
+  if (row === undefined) throw new AppError('idempotency-in-progress', { retryAfterSeconds: 1 });
+  return row.body_hash.equals(idempotency.bodyHash) ? { kind: 'replayed', status: row.status, body: row.response } : { kind: 'key-reused' };
+}
+
+function directDispatches(entry: Prepared): Dispatch[] {
+  return phaseRows(entry)
+    .map((row, index) => ({ row, attempts: entry.flow.phases[index]?.attemptMax ?? 1 }))
+    .filter(({ row }) => row.direct)
+    .map(({ row, attempts }) => ({ id: row.id, generation: 1, priority: entry.flow.priority, attempts, delayMs: 0 }));
+}

@@ -1,0 +1,62 @@
+// The frame of every rarer change of a flow: lock its row, change phases, append events with the next numbers, all in one transaction.
+import type { FlowStatus } from '@millrace/shared';
+import type { Queryable } from '../database.ts';
+import { LOGGED_EVENT_JSON, type LoggedEvent } from '../events/logged-event.ts';
+
+export type LockedFlow = {
+  id: string;
+  workspace: string;
+  name: string;
+  status: FlowStatus;
+  run: number;
+  priority: number;
+  phases_open: number;
+  phases_failed: number;
+};
+
+export type NewEvent = { type: string; phase?: string; data?: Record<string, unknown> };
+
+/** Locks a flow's row until the transaction ends. Undefined when there is no such flow, or none in this workspace. */
+export async function lockFlow(on: Queryable, flowId: string, workspace?: string): Promise<LockedFlow | undefined> {
+  const result = await on.query<LockedFlow>({
+    name: 'lock-flow',
+    text: 'SELECT id, workspace, name, status, run, priority, phases_open, phases_failed FROM millrace.flows WHERE id = $1 AND ($2::text IS NULL OR workspace = $2) FOR UPDATE',
+    values: [flowId, workspace ?? null],
+  });
+  return result.rows[0];
+}
+
+/** Appends events to a flow whose row this transaction has locked, and answers them as written. */
+export async function appendEvents(on: Queryable, flowId: string, events: readonly NewEvent[]): Promise<LoggedEvent[]> {
+  if (events.length === 0) return [];
+  const result = await on.query<{ event: LoggedEvent }>({
+    name: 'append-events',
+    text: `
+WITH numbered AS (
+  UPDATE millrace.flows SET seq_last = seq_last + cardinality($2::text[]) WHERE id = $1 RETURNING id, workspace, seq_last - cardinality($2::text[]) AS seq_before
+), logged AS (
+  INSERT INTO millrace.events (subject_id, seq, workspace, type, phase, at, data)
+  SELECT n.id, n.seq_before + e.position, n.workspace, e.type, e.phase, clock_timestamp(), e.data
+  FROM numbered n, unnest($2::text[], $3::text[], $4::jsonb[]) WITH ORDINALITY AS e (type, phase, data, position)
+  RETURNING subject_id, seq, workspace, type, phase, at, data
+)
+SELECT ${LOGGED_EVENT_JSON} AS event FROM logged ORDER BY seq`,
+    values: [flowId, events.map((event) => event.type), events.map((event) => event.phase ?? null), events.map((event) => JSON.stringify(event.data ?? {}))],
+  });
+  return result.rows.map((row) => row.event);
+}
+
+/** Counts phases that reached an end and, when none is open any more, ends the flow. Answers the event of the end, if it came. */
+export async function closePhases(on: Queryable, flow: LockedFlow, closed: { count: number; failed: number; error: unknown }): Promise<NewEvent[]> {
+  const open = flow.phases_open - closed.count;
+  const failed = flow.phases_failed + closed.failed;
+  const end = open > 0 ? null : failed > 0 ? 'failed' : 'completed';
+  await on.query({
+    name: 'close-phases',
+    text: `UPDATE millrace.flows SET phases_open = $2, phases_failed = $3, error = coalesce(error, $4::jsonb), status = coalesce($5, status),
+             finished_at = CASE WHEN $5::text IS NULL THEN finished_at ELSE clock_timestamp() END WHERE id = $1`,
+    values: [flow.id, open, failed, closed.error === undefined ? null : JSON.stringify(closed.error), end],
+  });
+  if (end === null) return [];
+  return [{ type: `flow.${end}`, data: closed.error === undefined ? {} : { error: closed.error } }];
+}

@@ -1,0 +1,32 @@
+// Renews the leases of running phases, all of a worker's in one statement.
+import type pg from 'pg';
+
+export type HeldPhase = { id: string; fence: number };
+
+// A row that another transaction holds just now is being committed or released: it is skipped rather than waited for, which also
+// means that renewal can never be part of a deadlock. It still counts as alive; the next renewal finds out how that ended.
+const RENEW = `
+WITH asked AS (
+  SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS a (id, fence)
+), alive AS (
+  SELECT p.id FROM millrace.phases p JOIN asked a ON a.id = p.id
+  WHERE p.id = ANY($1) AND p.fence = a.fence AND p.status = 'running' AND p.lease_owner = $3
+), free AS (
+  SELECT p.id FROM millrace.phases p WHERE p.id = ANY(ARRAY(SELECT id FROM alive)) ORDER BY p.id FOR UPDATE SKIP LOCKED
+), renewed AS (
+  UPDATE millrace.phases p SET due_at = now() + $4::int * interval '1 millisecond'
+  FROM free f JOIN asked a ON a.id = f.id
+  WHERE p.id = f.id AND p.id = ANY($1) AND p.fence = a.fence AND p.status = 'running'
+)
+SELECT id FROM alive`;
+
+/** Answers the ids whose lease is still held by this worker. The others are lost: their handlers must stop. */
+export async function renewLeases(hot: pg.Pool, held: readonly HeldPhase[], lease: { worker: string; leaseMs: number }): Promise<Set<string>> {
+  if (held.length === 0) return new Set();
+  const result = await hot.query<{ id: string }>({
+    name: 'renew-leases',
+    text: RENEW,
+    values: [held.map((phase) => phase.id), held.map((phase) => phase.fence), lease.worker, lease.leaseMs],
+  });
+  return new Set(result.rows.map((row) => row.id));
+}

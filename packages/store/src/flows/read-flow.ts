@@ -1,0 +1,70 @@
+// Reads one flow with its phases, as its API answer needs it.
+import { lastMemberId, type FlowStatus, type PhaseStatus } from '@millrace/shared';
+import type { Queryable } from '../database.ts';
+
+export type StoredFlow = {
+  id: string;
+  name: string;
+  version: number;
+  status: FlowStatus;
+  run: number;
+  workspace: string;
+  input: unknown;
+  tags: Record<string, string>;
+  priority: number;
+  error: { code: string; message: string; phase?: string } | null;
+  run_at: Date | null;
+  created_at: Date;
+  started_at: Date | null;
+  finished_at: Date | null;
+  seq_last: number;
+};
+
+export type StoredPhase = {
+  id: string;
+  name: string;
+  status: PhaseStatus;
+  needs: string[];
+  attempts: number;
+  output: unknown;
+  error: { code: string; message: string } | null;
+  started_at: Date | null;
+  finished_at: Date | null;
+};
+
+/** The flow and its phases in order of definition, from one snapshot. Undefined when there is none with this id in this workspace. */
+export async function readFlow(on: Queryable, target: { flowId: string; workspace: string }): Promise<{ flow: StoredFlow; phases: StoredPhase[] } | undefined> {
+  const result = await on.query<{ flow: StoredFlow; phases: StoredPhase[] }>({
+    name: 'read-flow',
+    text: `
+SELECT to_jsonb(f) - 'created_by' AS flow,
+  (SELECT coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'name', p.name, 'status', p.status, 'attempts', p.attempts, 'output', p.output,
+            'error', p.error - 'stack', 'started_at', p.started_at, 'finished_at', p.finished_at,
+            'needs', CASE WHEN cardinality(p.needs) = 0 THEN '[]'::jsonb ELSE (SELECT coalesce(jsonb_agg(n.name ORDER BY n.id), '[]') FROM millrace.phases n WHERE n.id = ANY(p.needs)) END
+          ) ORDER BY p.id), '[]') FROM millrace.phases p WHERE p.id > $1 AND p.id <= $3) AS phases
+FROM millrace.flows f WHERE f.id = $1 AND f.workspace = $2`,
+    values: [target.flowId, target.workspace, lastMemberId(target.flowId)],
+  });
+  const row = result.rows[0];
+  return row === undefined ? undefined : { flow: withDates(row.flow, ['run_at', 'created_at', 'started_at', 'finished_at']), phases: row.phases.map((phase) => withDates(phase, ['started_at', 'finished_at'])) };
+}
+
+/** The head of a flow's or import's event log, and whether it has ended; for streams. */
+export async function readFlowHead(on: Queryable, target: { flowId: string; workspace: string }): Promise<{ status: FlowStatus; seqLast: number } | undefined> {
+  const result = await on.query<{ status: FlowStatus; seqLast: number }>({
+    name: 'read-flow-head',
+    text: 'SELECT status, seq_last AS "seqLast" FROM millrace.flows WHERE id = $1 AND workspace = $2',
+    values: [target.flowId, target.workspace],
+  });
+  return result.rows[0];
+}
+
+// Instants inside jsonb arrive as text.
+function withDates<Row extends object>(row: Row, names: readonly (keyof Row)[]): Row {
+  const copy = { ...row };
+  for (const name of names) {
+    const value = copy[name];
+    if (typeof value === 'string') copy[name] = new Date(value) as Row[typeof name];
+  }
+  return copy;
+}

@@ -1,0 +1,58 @@
+// API keys: only the hash of the secret is kept.
+import { newId, type Role } from '@millrace/shared';
+import type { Database, Queryable } from '../database.ts';
+
+export type StoredKey = {
+  id: string;
+  workspace: string;
+  name: string;
+  role: Role;
+  secret_hash: Buffer;
+  requests_per_minute: number | null;
+  expires_at: Date | null;
+  created_at: Date;
+};
+
+export type NewKey = { workspace: string; name: string; role: Role; secretHash: Buffer; requestsPerMinute: number | null; expiresAt: string | null };
+
+const COLUMNS = 'id, workspace, name, role, secret_hash, requests_per_minute, expires_at, created_at';
+
+/** A key that is neither revoked nor expired. */
+export async function findKey(on: Queryable, id: string): Promise<StoredKey | undefined> {
+  const result = await on.query<StoredKey>({
+    name: 'find-key',
+    text: `SELECT ${COLUMNS} FROM millrace.api_keys WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())`,
+    values: [id],
+  });
+  return result.rows[0];
+}
+
+/** Makes a key, and its workspace when that is new. */
+export async function createKey(database: Pick<Database, 'transaction'>, key: NewKey): Promise<StoredKey> {
+  return database.transaction(async (client) => {
+    await client.query('INSERT INTO millrace.workspaces (name) VALUES ($1) ON CONFLICT DO NOTHING', [key.workspace]);
+    const result = await client.query<StoredKey>(
+      `INSERT INTO millrace.api_keys (id, workspace, name, role, secret_hash, requests_per_minute, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING ${COLUMNS}`,
+      [newId(), key.workspace, key.name, key.role, key.secretHash, key.requestsPerMinute, key.expiresAt],
+    );
+    const row = result.rows[0];
+    if (row === undefined) throw new Error('the key was not returned');
+    return row;
+  });
+}
+
+/** Keys of a workspace, newest first. */
+export async function listKeys(on: Queryable, page: { workspace: string; before: string | null; limit: number }): Promise<StoredKey[]> {
+  const result = await on.query<StoredKey>({
+    name: 'list-keys',
+    text: `SELECT ${COLUMNS} FROM millrace.api_keys WHERE workspace = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3`,
+    values: [page.workspace, page.before, page.limit],
+  });
+  return result.rows;
+}
+
+/** False when there is no such key in this workspace, or it was revoked before. */
+export async function revokeKey(on: Queryable, key: { id: string; workspace: string }): Promise<boolean> {
+  const result = await on.query('UPDATE millrace.api_keys SET revoked_at = now() WHERE id = $1 AND workspace = $2 AND revoked_at IS NULL', [key.id, key.workspace]);
+  return result.rowCount === 1;
+}

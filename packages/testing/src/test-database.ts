@@ -1,0 +1,45 @@
+// A migrated database of its own for each test file, on the server that DATABASE_URL names.
+import { randomBytes } from 'node:crypto';
+import { createDatabase, ensureSelftestTable, migrate, type Database } from '@millrace/store';
+
+export type TestDatabase = {
+  readonly url: string;
+  readonly database: Database;
+  /** Ends the connections of `database` and drops the database, whoever else is still connected. */
+  drop(): Promise<void>;
+};
+
+/** @throws Error when DATABASE_URL is not set. */
+export async function createTestDatabase(): Promise<TestDatabase> {
+  const serverUrl = process.env['DATABASE_URL'];
+  if (serverUrl === undefined) throw new Error('DATABASE_URL is not set: run the tests with "npm test"');
+  const name = `test_${process.pid}_${randomBytes(4).toString('hex')}`;
+  await onServer(serverUrl, `CREATE DATABASE ${name}`);
+  const url = withDatabaseName(serverUrl, name);
+  await migrate(url);
+  await ensureSelftestTable(url);
+  const database = createDatabase({ url, name: 'test', onError: () => undefined });
+  return {
+    url,
+    database,
+    drop: async () => {
+      await database.close();
+      await onServer(serverUrl, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+    },
+  };
+}
+
+async function onServer(url: string, statement: string): Promise<void> {
+  const server = createDatabase({ url, name: 'test-server', poolMax: { main: 1 }, onError: () => undefined });
+  try {
+    await server.main.query(statement);
+  } finally {
+    await server.close();
+  }
+}
+
+function withDatabaseName(url: string, name: string): string {
+  const renamed = new URL(url);
+  renamed.pathname = `/${name}`;
+  return renamed.href;
+}
