@@ -35,6 +35,7 @@ export type JobConsumerOptions = QueueConnectionOptions & {
  */
 const STALL_CHECK = { lockDuration: 10_000, stalledInterval: 5_000, maxStalledCount: 1_000 };
 const UNEXPECTED_RETRY_MS = 5_000;
+const PAUSED_RETURN_MS = 50;
 
 /** Carries the delay from the thrown failure to the backoff strategy. */
 class AttemptFailed extends Error {
@@ -48,10 +49,12 @@ class AttemptFailed extends Error {
 
 export function createJobConsumer(options: JobConsumerOptions): JobConsumer {
   let active = 0;
+  let paused = false;
   const work = async (job: Job<JobRef>, token: string | undefined) => {
     active += 1;
     try {
-      await settle(job, token, await handled(options, job));
+      // A fetch that was under way when we paused may still bring a job: others are to have it.
+      await settle(job, token, paused ? { kind: 'later', delayMs: PAUSED_RETURN_MS } : await handled(options, job));
     } finally {
       active -= 1;
     }
@@ -76,6 +79,7 @@ export function createJobConsumer(options: JobConsumerOptions): JobConsumer {
       return Promise.resolve();
     },
     pause: () => {
+      paused = true;
       void worker?.pause(true);
     },
     activeCount: () => active,

@@ -31,5 +31,5 @@ export { createdKeySchema, keyListQuery, keyPageSchema, keySchema, keyScopeQuery
 export type { KeyAnswer, NewKeyBody } from './rest/keys.ts';
 export { COLUMN_TYPES, datasetBodySchema, datasetColumnSchema, datasetListSchema, datasetNameSchema, datasetRowsSchema, datasetSchema } from './imports/dataset-schemas.ts';
 export type { DatasetAnswer, DatasetBody, DatasetColumn, DatasetColumnType } from './imports/dataset-schemas.ts';
-export { acceptedContentSchema, createdImportSchema, csvOptionsSchema, importBodySchema, importListSchema, importSchema, rejectListSchema, rejectSchema } from './imports/import-schemas.ts';
-export type { AcceptedContentAnswer, CreatedImportAnswer, CsvOptions, ImportAnswer, ImportBody, RejectAnswer } from './imports/import-schemas.ts';
+export { acceptedContentSchema, createdImportSchema, csvOptionsSchema, importBodySchema, importListQuery, importListSchema, importSchema, plainListQuery, rejectListSchema, rejectSchema } from './imports/import-schemas.ts';
+export type { AcceptedContentAnswer, CreatedImportAnswer, CsvOptions, ImportAnswer, ImportBody, ImportListQuery, RejectAnswer } from './imports/import-schemas.ts';

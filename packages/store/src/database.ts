@@ -53,6 +53,8 @@ export function createDatabase(options: DatabaseOptions): Database {
       options: sessionSettings(extra),
     });
     made.on('error', options.onError);
+    // A client in use fails its running query when the connection breaks; without a listener of its own it would end the process as well.
+    made.on('connect', (client) => client.on('error', () => undefined));
     return made;
   };
   const main = pool('main', options.poolMax?.main ?? 8);
@@ -115,18 +117,21 @@ const TRANSIENT_MESSAGES = /Connection terminated|timeout exceeded when trying t
 
 /** True when the same statement may succeed later, unchanged. */
 export function isTransient(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
   if (error instanceof AppError) return error.code === 'dependency-unavailable';
-  const code = (error as { code?: unknown }).code;
-  if (typeof code === 'string' && (TRANSIENT_STATES.test(code) || TRANSIENT_CODES.has(code))) return true;
-  if (error instanceof AggregateError) return error.errors.some((inner) => isTransient(inner));
-  return TRANSIENT_MESSAGES.test(error.message);
+  const { code, message, errors } = parts(error);
+  if (code !== undefined && (TRANSIENT_STATES.test(code) || TRANSIENT_CODES.has(code))) return true;
+  return errors.some((inner) => isTransient(inner)) || TRANSIENT_MESSAGES.test(message);
 }
 
-/** True when the data of the statement was at fault (classes 22 and 23), so that single items may be tried alone. */
+/** True when the data of the statement was at fault (classes 22, 23 and 54), so that single items may be tried alone. */
 export function isDataFault(error: unknown): boolean {
-  const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
-  return typeof code === 'string' && /^(22|23|54)/.test(code);
+  return /^(22|23|54)/.test(parts(error).code ?? '');
+}
+
+// By shape rather than by `instanceof`: the system's own errors are no instances of a test realm's Error.
+function parts(error: unknown): { code: string | undefined; message: string; errors: readonly unknown[] } {
+  const { code, message, errors } = (error ?? {}) as { code?: unknown; message?: unknown; errors?: unknown };
+  return { code: typeof code === 'string' ? code : undefined, message: typeof message === 'string' ? message : '', errors: Array.isArray(errors) ? errors : [] };
 }
 
 /** Wraps a driver error that means "not now"; leaves every other error as it is. */

@@ -2,6 +2,7 @@
 export { eventually } from './eventually.ts';
 export { allEvents, flowEnded, phaseRunning, readFlowBody, startFlow } from './flow-steps.ts';
 export type { EventBody, FlowBody } from './flow-steps.ts';
+export { startFlows } from './post-flows.ts';
 export { createRestClient } from './rest-client.ts';
 export type { RestAnswer, RestClient } from './rest-client.ts';
 export { startProcess } from './start-process.ts';

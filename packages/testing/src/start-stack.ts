@@ -22,20 +22,21 @@ export type TestStack = {
   close(): Promise<void>;
 };
 
-export type StackOptions = { databaseUrl?: string; redisUrl?: string; env?: Record<string, string> };
+/** `servers`: others than DATABASE_URL and REDIS_URL name. */
+export type StackOptions = { servers?: { databaseUrl: string; redisUrl: string }; env?: Record<string, string> };
 
 const READY_WITHIN_MS = 20_000;
 let stackCount = 0;
 
-/** Makes the ground for processes; starts none. `DATABASE_URL` and `REDIS_URL` name the servers unless options do. */
+/** Makes the ground for processes; starts none. */
 export async function createTestStack(options: StackOptions = {}): Promise<TestStack> {
-  const database = await createTestDatabase();
+  const database = await createTestDatabase(options.servers?.databaseUrl);
   const home = await mkdtemp(path.join(tmpdir(), 'millrace-test-'));
   const port = await freePort();
   stackCount += 1;
   const env = {
-    DATABASE_URL: options.databaseUrl ?? database.url,
-    REDIS_URL: options.redisUrl ?? required('REDIS_URL'),
+    DATABASE_URL: database.url,
+    REDIS_URL: options.servers?.redisUrl ?? required('REDIS_URL'),
     MILLRACE_REDIS_PREFIX: `{test-${process.pid}-${stackCount}}`,
     MILLRACE_ADMIN_KEY: ADMIN_KEY,
     MILLRACE_HOME: home,

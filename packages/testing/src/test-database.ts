@@ -9,9 +9,11 @@ export type TestDatabase = {
   drop(): Promise<void>;
 };
 
-/** @throws Error when DATABASE_URL is not set. */
-export async function createTestDatabase(): Promise<TestDatabase> {
-  const serverUrl = process.env['DATABASE_URL'];
+/**
+ * @param serverUrl a database on the server to use; default: what DATABASE_URL names.
+ * @throws Error when there is neither.
+ */
+export async function createTestDatabase(serverUrl: string | undefined = process.env['DATABASE_URL']): Promise<TestDatabase> {
   if (serverUrl === undefined) throw new Error('DATABASE_URL is not set: run the tests with "npm test"');
   const name = `test_${process.pid}_${randomBytes(4).toString('hex')}`;
   await onServer(serverUrl, `CREATE DATABASE ${name}`);

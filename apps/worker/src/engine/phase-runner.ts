@@ -3,7 +3,7 @@ import type { Clock, Logger } from '@millrace/process';
 import type { DeliveryOutcome } from '@millrace/queue';
 import { DEFAULT_RETRY, LIMITS, storableJson, type JobRef, type RetryPolicy } from '@millrace/shared';
 import type { PhaseDefinition } from '@millrace/sdk';
-import type { ClaimedPhase } from '@millrace/store';
+import { isTransient, type ClaimedPhase } from '@millrace/store';
 import { createContext, type AttemptContext, type ContextDeps } from './context/create-context.ts';
 import { outcomeOfThrown, retryDelayMs, type PhaseOutcome } from './outcome.ts';
 import type { PhaseClaims } from './phase-claims.ts';
@@ -29,16 +29,24 @@ export type PhaseRunner = { handle(job: JobRef): Promise<DeliveryOutcome> };
 
 /** A delivery that cannot be claimed yet is looked at again after this at the latest. */
 const LATER_MS_MAX = 5_000;
+const LATER_MS_MIN = 100;
+const UNAVAILABLE_RETRY_MS = 1_000;
 const UNKNOWN_CODE_RETRY_MS = 10_000;
 
 export function createPhaseRunner(deps: PhaseRunnerDeps): PhaseRunner {
   return {
     handle: async (job) => {
       const claimedAtMs = deps.clock.monotonicMs();
-      const claim = await deps.claims.claim(job);
-      if (claim.kind === 'not-yet') return { kind: 'later', delayMs: Math.min(LATER_MS_MAX, Math.max(100, claim.untilMs)) };
       try {
-        return claim.kind === 'stale' ? { kind: 'finished' } : await runClaimed(deps, claim.phase, claimedAtMs);
+        const claim = await deps.claims.claim(job);
+        if (claim.kind === 'stale') return { kind: 'finished' };
+        if (claim.kind === 'not-yet') return { kind: 'later', delayMs: Math.min(LATER_MS_MAX, Math.max(LATER_MS_MIN, claim.untilMs)) };
+        return await runClaimed(deps, claim.phase, claimedAtMs);
+      } catch (error) {
+        // Nothing was lost: what was claimed ends with its lease, and this delivery comes again.
+        if (!isTransient(error)) throw error;
+        deps.log.debug({ err: error }, 'a delivery could not be worked on now');
+        return { kind: 'later', delayMs: UNAVAILABLE_RETRY_MS * (0.5 + deps.random()) };
       } finally {
         deps.claims.unlock(job.id);
       }

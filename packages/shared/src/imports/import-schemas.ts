@@ -1,5 +1,6 @@
 // The REST shapes of imports: what a client may ask for, and how an import and its rejects are shown.
 import { z } from 'zod';
+import { pageQuery } from '../rest/common.ts';
 import { IMPORT_STATUSES } from '../statuses.ts';
 import { datasetNameSchema } from './dataset-schemas.ts';
 
@@ -118,3 +119,18 @@ export const rejectListSchema = z.object({
   total: z.number().describe('All rejects, also those beyond the kept list.'),
   truncated: z.boolean().describe('More rows were rejected than the list keeps (100,000).'),
 });
+
+const STATUS_WORDS: readonly string[] = IMPORT_STATUSES;
+const statusList = z
+  .string()
+  .transform((text) => text.split(','))
+  .refine((words) => words.every((word) => STATUS_WORDS.includes(word)), `must be a comma list of ${IMPORT_STATUSES.join(', ')}`)
+  // The check above is what makes them statuses.
+  .transform((words) => words as (typeof IMPORT_STATUSES)[number][]);
+
+/** Query of GET /v1/imports. */
+export const importListQuery = z.strictObject({ dataset: z.string().min(1).max(63).optional(), status: statusList.optional(), ...pageQuery });
+export type ImportListQuery = z.infer<typeof importListQuery>;
+
+/** Query of lists that take no filter. */
+export const plainListQuery = z.strictObject({ ...pageQuery });

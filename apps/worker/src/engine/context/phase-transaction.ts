@@ -69,8 +69,8 @@ async function begin(database: Pick<Database, 'long'>): Promise<PoolClient> {
 }
 
 async function withSavepoint<T>(client: PoolClient, fn: (client: TransactionClient) => Promise<T>): Promise<T> {
-  await client.query('SAVEPOINT handler');
   try {
+    await client.query('SAVEPOINT handler');
     const result = await fn({ query: (sql, values) => client.query(sql, values === undefined ? undefined : [...values]) as never });
     await client.query('RELEASE SAVEPOINT handler');
     return result;

@@ -40,8 +40,7 @@ type RangeResult = { ok: true; result: MergeResult } | { ok: false; error: Error
 async function mergeRange(client: PoolClient, { target, stage, lines }: Bisection, [from, to]: [number, number]): Promise<RangeResult> {
   await client.query('SAVEPOINT range');
   try {
-    // Rows of this import may be there already, from the ranges before.
-    const result = await mergeRows(client, { ...target, hasEarlierRows: true }, { sql: stage.rangeSource, values: [lines[from], lines[to - 1]] });
+    const result = await mergeRows(client, target, { sql: stage.rangeSource, values: [lines[from], lines[to - 1]] });
     await client.query('RELEASE SAVEPOINT range');
     return { ok: true, result };
   } catch (error) {

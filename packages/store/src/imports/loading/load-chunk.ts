@@ -90,7 +90,7 @@ async function loadRows(client: PoolClient, load: ChunkLoad, strategy: Strategy)
   const stage = stageTable(kind, source.copyColumns, chunk.plan.columns);
   await client.query(stage.createSql);
   await copyIn(client, { sql: stage.copySql, buffers: source.read(), signal: load.signal });
-  const target: MergeTarget = { table, names: source.copyColumns, key: chunk.plan.key, importId: chunk.importId, mode: chunk.mode, hasEarlierRows: chunk.ordinal > 0 };
+  const target: MergeTarget = { table, names: source.copyColumns, key: chunk.plan.key, importId: chunk.importId, mode: chunk.mode };
   if (kind === 'typed') return { ...(await mergeRows(client, target, { sql: stage.source, values: [] })), refused: [] };
   return bisectRows(client, { target, stage, lines: source.lines(), signal: load.signal });
 }

@@ -10,8 +10,6 @@ export type MergeTarget = {
   key: readonly string[];
   importId: string;
   mode: 'insert' | 'upsert';
-  /** Whether earlier rows of the same import may be in the table already. */
-  hasEarlierRows: boolean;
 };
 
 /** `duplicates`: the lines of an insert whose key was taken, ascending. */
@@ -41,30 +39,32 @@ async function insertRows(on: Queryable, target: MergeTarget, source: MergeSourc
 }
 
 /**
- * Of several lines with one key the last wins. A row that equals the one in the table is not rewritten. Where the row in the table came from an
- * earlier line of this same import, that line counts as superseded, and the key is not counted a second time.
+ * Of several lines with one key the last wins. A row that equals the one in the table is neither rewritten nor locked. Where the row in the
+ * table came from an earlier line of this same import, that line counts as superseded, and the key is not counted a second time.
  * Rows go in by key, so that two imports into one dataset take their locks in the same order.
  */
 async function upsertRows(on: Queryable, target: MergeTarget, source: MergeSource): Promise<MergeResult> {
   const names = columnList(target.names);
   const key = columnList(target.key);
   const values = target.names.filter((name) => name !== '_line' && !target.key.includes(name));
-  const own = target.hasEarlierRows
-    ? `SELECT l."_line" FROM latest l JOIN ${target.table} t ON ${target.key.map((name) => `t.${quoteIdentifier(name)} = l.${quoteIdentifier(name)}`).join(' AND ')} WHERE t."_import_id" = $1`
-    : 'SELECT NULL::bigint AS "_line" WHERE false';
+  const sameKey = target.key.map((name) => `t.${quoteIdentifier(name)} = l.${quoteIdentifier(name)}`).join(' AND ');
+  const differs = values.length === 0 ? 'false' : `(${prefixed('t', values)}) IS DISTINCT FROM (${prefixed('l', values)})`;
+  // Every chunk looks up its own rows by the key; the planner, which knows nothing of the session table, would read all of a big dataset instead.
+  await on.query('SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off');
   const result = await on.query<Omit<MergeResult, 'duplicates'>>(
-    `WITH rows AS (SELECT * FROM ${source.sql} AS s),
-     latest AS MATERIALIZED (SELECT DISTINCT ON (${key}) * FROM rows ORDER BY ${key}, "_line" DESC),
-     own AS (${own}),
+    `WITH latest AS (SELECT DISTINCT ON (${key}) * FROM ${source.sql} AS s ORDER BY ${key}, "_line" DESC),
+     judged AS MATERIALIZED (
+       SELECT l.*, t."_import_id" IS NOT NULL AS "_exists", coalesce(t."_import_id" = $1, false) AS "_own", ${differs} AS "_differs"
+       FROM latest l LEFT JOIN ${target.table} t ON ${sameKey}
+     ),
      merged AS (
-       INSERT INTO ${target.table} AS t (${names}, "_import_id") SELECT ${names}, $1::uuid FROM latest ORDER BY ${key}
-       ON CONFLICT (${key}) DO ${updateClause(values)} RETURNING t."_line", t.xmax = 0 AS is_new
+       INSERT INTO ${target.table} AS t (${names}, "_import_id") SELECT ${names}, $1::uuid FROM judged WHERE "_differs" OR NOT "_exists" ORDER BY ${key}
+       ON CONFLICT (${key}) DO ${updateClause(values)} RETURNING t.xmax = 0 AS is_new
      )
-     SELECT count(*) FILTER (WHERE m.is_new)::int AS inserted,
-            count(*) FILTER (WHERE NOT m.is_new AND o."_line" IS NULL)::int AS updated,
-            count(*) FILTER (WHERE m."_line" IS NULL AND o."_line" IS NULL)::int AS unchanged,
-            ((SELECT count(*) FROM rows) - count(*) + count(o."_line"))::int AS superseded
-     FROM latest l LEFT JOIN merged m ON m."_line" = l."_line" LEFT JOIN own o ON o."_line" = l."_line"`,
+     SELECT m.inserted, m.written - m.inserted - j.own_changed AS updated, j.unchanged, ((SELECT count(*) FROM ${source.sql} AS s) - j.total + j.own)::int AS superseded
+     FROM (SELECT count(*)::int AS written, (count(*) FILTER (WHERE is_new))::int AS inserted FROM merged) AS m,
+          (SELECT count(*)::int AS total, (count(*) FILTER (WHERE "_own"))::int AS own, (count(*) FILTER (WHERE "_own" AND "_differs"))::int AS own_changed,
+                  (count(*) FILTER (WHERE "_exists" AND NOT "_differs" AND NOT "_own"))::int AS unchanged FROM judged) AS j`,
     [target.importId, ...source.values],
   );
   const row = result.rows[0];
@@ -72,11 +72,12 @@ async function upsertRows(on: Queryable, target: MergeTarget, source: MergeSourc
   return { ...row, duplicates: [] };
 }
 
-// Columns that the file does not bring keep what they hold.
+function prefixed(alias: string, names: readonly string[]): string {
+  return names.map((name) => `${alias}.${quoteIdentifier(name)}`).join(', ');
+}
+
+// Columns that the file does not bring keep what they hold. What another import wrote since we looked is overwritten: it came before.
 function updateClause(values: readonly string[]): string {
   if (values.length === 0) return 'NOTHING';
-  const held = values.map((name) => `t.${quoteIdentifier(name)}`).join(', ');
-  const brought = values.map((name) => `excluded.${quoteIdentifier(name)}`).join(', ');
-  const set = [...values, '_line', '_import_id'].map((name) => `${quoteIdentifier(name)} = excluded.${quoteIdentifier(name)}`).join(', ');
-  return `UPDATE SET ${set} WHERE (${held}) IS DISTINCT FROM (${brought})`;
+  return `UPDATE SET ${[...values, '_line', '_import_id'].map((name) => `${quoteIdentifier(name)} = excluded.${quoteIdentifier(name)}`).join(', ')}`;
 }

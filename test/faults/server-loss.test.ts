@@ -1,0 +1,55 @@
+// Redis forgets everything, dies, or PostgreSQL is restarted, all under load: nothing is lost, nothing is done twice.
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { createTestStack, eventually, type TestStack } from '@millrace/testing';
+import { allCompleted, expectExactLedger, flowCounts, startLedgers } from '../support/ledger.ts';
+import { startPrivateServers, type PrivateServers } from '../support/private-servers.ts';
+
+const FLOW_COUNT = 300;
+
+let servers: PrivateServers;
+let stack: TestStack;
+
+beforeEach(async () => {
+  servers = await startPrivateServers();
+  stack = await createTestStack({ servers });
+  await stack.startApi();
+  await Promise.all([stack.startWorker(), stack.startWorker()]);
+}, 90_000);
+
+afterEach(async () => {
+  await stack.close();
+  await servers.stop();
+}, 90_000);
+
+async function underLoad(): Promise<void> {
+  await startLedgers(stack, FLOW_COUNT);
+  await eventually(async () => { expect((await flowCounts(stack))['completed']).toBeGreaterThan(3); });
+}
+
+describe('under load', () => {
+  it('everything unfinished completes after FLUSHALL', async () => {
+    await underLoad();
+    await servers.flushRedis();
+    expect((await flowCounts(stack))['completed']).toBeLessThan(FLOW_COUNT);
+    await allCompleted(stack, FLOW_COUNT, 45_000);
+    await expectExactLedger(stack, FLOW_COUNT);
+  }, 120_000);
+
+  it('flows are accepted while Redis is dead and complete when it is back', async () => {
+    await underLoad();
+    await servers.killRedis();
+    await startLedgers(stack, 50, 'meanwhile');
+    await allCompleted(stack, FLOW_COUNT + 50, 60_000);
+    await expectExactLedger(stack, FLOW_COUNT + 50);
+  }, 120_000);
+
+  it('a restart of PostgreSQL costs nothing but time', async () => {
+    await underLoad();
+    await servers.restartPostgres();
+    // Its own connections were cut as well: the first questions may fail.
+    await eventually(async () => { expect(await flowCounts(stack)).toBeDefined(); }, { withinMs: 30_000 });
+    await allCompleted(stack, FLOW_COUNT, 60_000);
+    await expectExactLedger(stack, FLOW_COUNT);
+    expect((await stack.client.get('/health/ready')).status).toBe(200);
+  }, 120_000);
+});
