@@ -1,0 +1,99 @@
+// The worker's composition root: consumes both queues and runs the services around them. The only place that knows all of its parts.
+import { loadFlows } from '@millrace/flows';
+import { startAll, stopAll, systemClock, type ProcessFrame, type RunningProcess, type Service } from '@millrace/process';
+import { createJobConsumer } from '@millrace/queue';
+import { PermanentError } from '@millrace/sdk';
+import { ensureSelftestTable, openImported } from '@millrace/store';
+import { createFlowEngine } from './engine/create-flow-engine.ts';
+import { createImportEngine } from './imports/create-import-engine.ts';
+import { createImportReconciler } from './imports/import-reconciler.ts';
+import { createControlListener } from './services/control-listener.ts';
+import { createFlowDispatcher } from './services/dispatcher.ts';
+import { createReconciler } from './services/reconciler.ts';
+import { waitForSchema } from './wait-for-schema.ts';
+import { createWorkerConnections, type WorkerConnections } from './worker-connections.ts';
+import { createMetricsServer, createWorkerMetrics, type WorkerMetrics } from './worker-metrics.ts';
+
+const SERVICES_STOP_MS = 3_000;
+
+/** Constructs the worker and begins its start; it is ready when it has logged so. */
+export async function startWorker(frame: ProcessFrame): Promise<RunningProcess> {
+  const connections = createWorkerConnections(frame);
+  const metrics = createWorkerMetrics();
+  const engines = await createEngines(frame, connections, metrics);
+  return start(frame, connections, engines);
+}
+
+type Engines = Awaited<ReturnType<typeof createEngines>>;
+
+async function createEngines({ config, log }: ProcessFrame, connections: WorkerConnections, metrics: WorkerMetrics) {
+  const { database, dispatcher, publisher, queue } = connections;
+  const onPass = metrics.passEnded;
+  const flowDispatcher = createFlowDispatcher({ database, dispatcher, windowMax: config.dispatchWindow, log, onPass });
+  const flows = createFlowEngine({
+    ...connections,
+    registry: await loadFlows({ folders: config.flowFolders, selftest: config.selftest }),
+    dispatch: flowDispatcher.dispatch,
+    openImported: async (target) => {
+      const rows = await openImported(database, target);
+      if (rows === undefined) throw new PermanentError(`there is no completed import ${target.importId}`);
+      return rows;
+    },
+    clock: systemClock,
+    log,
+    concurrency: config.flowConcurrency,
+    onEnd: ({ phase, outcome, committed }) => { metrics.phaseEnded({ flow: phase.flow, outcome, committed }); },
+    onPass,
+  });
+  const imports = createImportEngine({ ...connections, log });
+  const importReconciler = createImportReconciler({ ...connections, log });
+  const reconciler = createReconciler({ database, dispatcher, publisher, dispatch: flowDispatcher.dispatch, reconcileImports: importReconciler.runOnce, log, onPass });
+  const importConsumer = createJobConsumer({ ...queue, log, queue: 'data-import', concurrency: config.importConcurrency, handle: imports.handle });
+  metrics.gauge('millrace_phases_running', 'Phases this worker runs now.', () => flows.running.list().length);
+  metrics.gauge('millrace_doorbells_failed', 'Event messages that could not be published.', publisher.failedCount);
+  const metricsServer = config.metricsPort === undefined ? [] : [createMetricsServer({ metrics, port: config.metricsPort, host: config.host })];
+  return { flowDispatcher, flows, imports, importConsumer, reconciler, metricsServer };
+}
+
+function start({ config, log }: ProcessFrame, connections: WorkerConnections, engines: Engines): RunningProcess {
+  const { flows, imports, importConsumer, flowDispatcher } = engines;
+  // Consumers last: nothing is taken before everything that a job needs is there. Stopped in reverse, so the lease keeper outlives the work.
+  const services: Service[] = [
+    ...engines.metricsServer,
+    createControlListener({ ...connections, running: flows.running, log }),
+    flows.leaseKeeper,
+    engines.reconciler,
+    flowDispatcher,
+    flows.consumer,
+    importConsumer,
+  ];
+  const stopping = new AbortController();
+  connections.open();
+  const started = startWhenPossible({ config, log }, { connections, services, signal: stopping.signal });
+  return {
+    stop: async () => {
+      stopping.abort();
+      await Promise.allSettled([started]);
+      importConsumer.pause();
+      await Promise.all([flows.drain(config.stopTimeoutMs), imports.drain(config.stopTimeoutMs)]);
+      await stopAll(services, { deadlineMs: SERVICES_STOP_MS, log });
+      await flowDispatcher.drain();
+      await connections.close();
+    },
+  };
+}
+
+type StartParts = { connections: WorkerConnections; services: readonly Service[]; signal: AbortSignal };
+
+async function startWhenPossible({ config, log }: ProcessFrame, { connections, services, signal }: StartParts): Promise<void> {
+  try {
+    await waitForSchema({ database: connections.database, log, signal });
+    if (config.selftest) await ensureSelftestTable(config.databaseUrl);
+    await startAll(services);
+    log.info({ workerId: connections.workerId, concurrency: config.flowConcurrency }, 'worker is ready');
+  } catch (error) {
+    if (signal.aborted) return;
+    log.fatal({ err: error }, 'the worker could not start');
+    process.exit(1);
+  }
+}
