@@ -1,0 +1,147 @@
+// Puts the application together from its parts: which routes there are and what each is given. Opens nothing and starts nothing.
+import { isTerminalFlow } from '@millrace/shared';
+import type { Clock, Logger } from '@millrace/process';
+import type { JobDispatcher } from '@millrace/queue';
+import type { Keys, UpdatePublisher } from '@millrace/redis';
+import type { FlowRegistry } from '@millrace/sdk';
+import type { UploadStorage } from '@millrace/storage';
+import { cancelFlow, createFlows, createKey, findKey, listFlows, listKeys, readFlow, readFlowHead, readImportHead, retryFlow, revokeKey, type Database } from '@millrace/store';
+import type { Express } from 'express';
+import { createAuthenticator, type Authenticator } from './auth/authenticator.ts';
+import { BOARD_PATH, createQueueBoard } from './board/queue-board.ts';
+import { createFlowAcceptor } from './flows/accept-flow.ts';
+import { createFlowActions } from './flows/flow-actions.ts';
+import { createFlowIntake, type FlowDispatch, type FlowIntake } from './flows/flow-intake.ts';
+import { createProgressReader } from './flows/latest-progress.ts';
+import type { Readiness } from './health/readiness.ts';
+import { createApp } from './http/create-app.ts';
+import { createCursors, type Cursors } from './http/input/cursors.ts';
+import type { InstanceLoader } from './http/load-instance.ts';
+import type { Route } from './http/route.ts';
+import type { ApiMetrics } from './metrics/api-metrics.ts';
+import { datasetRoutes } from './routes/dataset-routes.ts';
+import { docsRoutes } from './routes/docs-routes.ts';
+import { eventRoutes, type EventRoutesDeps } from './routes/event-routes.ts';
+import { flowBatchRoutes } from './routes/flow-batch-routes.ts';
+import { flowRoutes } from './routes/flow-routes.ts';
+import { healthRoutes } from './routes/health-routes.ts';
+import { importRoutes } from './routes/import-routes.ts';
+import { keyRoutes } from './routes/key-routes.ts';
+import { createImportActions } from './uploads/import-actions.ts';
+import { createContentReceiver } from './uploads/receive-content.ts';
+import type { SpoolLimits } from './uploads/spool-content.ts';
+
+/** What the process says in its OpenAPI document. */
+const API_VERSION = '1.0.0';
+
+export type RedisAccess = {
+  keys: Keys;
+  isReady(): boolean;
+  ping(): Promise<void>;
+  /** All fields of a hash. */
+  readHash(key: string): Promise<Record<string, string>>;
+};
+
+export type BuildAppDeps = {
+  database: Database;
+  redis: RedisAccess;
+  updates: UpdatePublisher;
+  dispatcher: JobDispatcher;
+  dispatch: FlowDispatch;
+  registry: FlowRegistry;
+  storage: UploadStorage;
+  uploadLimits: SpoolLimits;
+  hub: EventRoutesDeps['hub'];
+  authenticator: Authenticator;
+  instance: InstanceLoader;
+  readiness: Readiness;
+  metrics: ApiMetrics;
+  clock: Clock;
+  log: Logger;
+};
+
+export type BuiltApp = {
+  app: Express;
+  routes: readonly Route[];
+  intake: FlowIntake;
+};
+
+/** Keys from the database, and MILLRACE_ADMIN_KEY. */
+export function authenticatorOf({ database, adminKey, clock }: { database: Database; adminKey: string | undefined; clock: Clock }): Authenticator {
+  return createAuthenticator({ findKey: (id) => findKey(database.main, id), adminKey, clock });
+}
+
+export function buildApp(deps: BuildAppDeps): BuiltApp {
+  const { database, metrics, log } = deps;
+  const intake = createFlowIntake({ createFlows: (flows) => createFlows(database.hot, flows), dispatch: deps.dispatch, metrics });
+  const routes = allRoutes(deps, intake);
+  const app = createApp({
+    routes,
+    mounts: [{ path: BOARD_PATH, handler: createQueueBoard(deps) }],
+    authenticator: deps.authenticator,
+    log,
+    onDone: (exchange) => {
+      metrics.requestDone(exchange);
+    },
+  });
+  return { app, routes, intake };
+}
+
+function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
+  const { database, clock, log } = deps;
+  const acceptor = createFlowAcceptor({ registry: deps.registry, clock });
+  const cursors = createCursors({ secret: async () => (await deps.instance()).cursorSecret });
+  // The busiest first: Express tries the paths one after the other.
+  const routes = [
+    ...flowRoutes({
+      acceptor,
+      intake,
+      cursors,
+      readProgress: createProgressReader({
+        source: { isReady: deps.redis.isReady, read: ({ workspace, flowId }) => deps.redis.readHash(deps.redis.keys.progressState(workspace, flowId)) },
+        log,
+      }),
+      readFlow: (target) => readFlow(database.main, target),
+      flowExists: async (target) => (await readFlowHead(database.main, target)) !== undefined,
+      listFlows: (filter) => listFlows(database.main, filter),
+      ...createFlowActions({ cancelFlow: (target) => cancelFlow(database, target), retryFlow: (target) => retryFlow(database, target), updates: deps.updates, log }),
+    }),
+    ...flowBatchRoutes({ acceptor, intake, log }),
+    ...eventRoutes({ hub: deps.hub, database, cursors, readHead: (kind, id, workspace) => readHead(database, { kind, id, workspace }) }),
+    ...datasetRoutes({ database, cursors }),
+    ...importPart(deps, cursors),
+    ...keyRoutes({
+      authenticator: deps.authenticator,
+      cursors,
+      clock,
+      createKey: (key) => createKey(database, key),
+      listKeys: (page) => listKeys(database.main, page),
+      revokeKey: (key) => revokeKey(database.main, key),
+    }),
+    ...healthRoutes({
+      readiness: deps.readiness,
+      redis: { isReady: deps.redis.isReady, ping: deps.redis.ping, waitingCounts: () => waitingCounts(deps.dispatcher) },
+      metricsText: () => deps.metrics.text(),
+    }),
+  ];
+  return [...routes, ...docsRoutes(routes, API_VERSION)];
+}
+
+function importPart(deps: BuildAppDeps, cursors: Cursors): Route[] {
+  const { database, storage, uploadLimits: limits, clock, log } = deps;
+  const actions = createImportActions({ database, storage, updates: deps.updates, dispatcher: deps.dispatcher, log });
+  const receive = createContentReceiver({ database, storage, announce: actions.announce, log, limits });
+  return importRoutes({ database, cursors, clock, receive, actions, uploadBytesMax: limits.uploadBytesMax });
+}
+
+async function readHead(database: Database, { kind, id, workspace }: { kind: 'flow' | 'import'; id: string; workspace: string }) {
+  if (kind === 'import') return readImportHead(database.main, { importId: id, workspace });
+  const head = await readFlowHead(database.main, { flowId: id, workspace });
+  return head === undefined ? undefined : { ...head, ended: isTerminalFlow(head.status) };
+}
+
+async function waitingCounts(dispatcher: JobDispatcher): Promise<Record<string, number>> {
+  const entries = await Promise.all((['flow-phase', 'data-import'] as const).map(async (name) => [name, await dispatcher.waitingCount(name)] as const));
+  return Object.fromEntries(entries);
+}
+

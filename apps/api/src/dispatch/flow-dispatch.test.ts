@@ -1,0 +1,66 @@
+// Bulks, the window, and Redis away, with a queue made of plain values.
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { AppError, type Dispatch } from '@millrace/shared';
+import { createLogger } from '@millrace/process';
+import { eventually } from '@millrace/testing';
+import { createFlowDispatch, type FlowDispatchService } from './flow-dispatch.ts';
+
+const log = createLogger({ name: 'test', level: 'silent' });
+const job = (index: number): Dispatch => ({ id: `p${index}`, generation: 1, priority: 50, attempts: 4, delayMs: 0 });
+const started: FlowDispatchService[] = [];
+afterEach(async () => {
+  for (const dispatch of started.splice(0)) await dispatch.stop(1_000);
+});
+
+function setUp({ ready = true, waiting = 0, windowMax = 10 }: { ready?: boolean; waiting?: number; windowMax?: number }) {
+  const queue = { ready, waiting, bulks: [] as number[] };
+  const dispatch = createFlowDispatch({
+    windowMax,
+    log,
+    dispatcher: {
+      isReady: () => queue.ready,
+      waitingCount: () => Promise.resolve(queue.waiting),
+      dispatch: (_queue, dispatches) => {
+        if (!queue.ready) return Promise.reject(new AppError('dependency-unavailable'));
+        queue.bulks.push(dispatches.length);
+        queue.waiting += dispatches.length;
+        return Promise.resolve();
+      },
+    },
+  });
+  started.push(dispatch);
+  return { dispatch, queue };
+}
+
+describe('flow dispatch', () => {
+  it('sends many jobs as one, 500 at most', async () => {
+    const { dispatch, queue } = setUp({ windowMax: 10_000 });
+    dispatch.send(Array.from({ length: 1_200 }, (_, index) => job(index)));
+    await dispatch.stop(1_000);
+    expect(queue.bulks).toEqual([500, 500, 200]);
+  });
+
+  it('has no room once the window is full, and room again when workers have emptied it', async () => {
+    const { dispatch, queue } = setUp({ windowMax: 10 });
+    await dispatch.start();
+    expect(dispatch.hasRoom()).toBe(true);
+    dispatch.send(Array.from({ length: 10 }, (_, index) => job(index)));
+    expect(dispatch.hasRoom()).toBe(false);
+    await eventually(() => {
+      expect(queue.waiting).toBe(10);
+    });
+    queue.waiting = 0;
+    await eventually(() => {
+      expect(dispatch.hasRoom()).toBe(true);
+    });
+  });
+
+  it('has no room while Redis is away, and counts what it could not send', async () => {
+    const { dispatch } = setUp({ ready: false });
+    expect(dispatch.hasRoom()).toBe(false);
+    dispatch.send([job(1), job(2)]);
+    await eventually(() => {
+      expect(dispatch.failureCount()).toBe(2);
+    });
+  });
+});

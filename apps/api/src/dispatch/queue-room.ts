@@ -1,0 +1,35 @@
+// How many jobs wait in a queue, as well as that is known without asking each time: the last count plus what was sent since.
+// Full is noticed at once, room at the next count.
+import type { QueueName } from '@millrace/shared';
+import type { JobDispatcher } from '@millrace/queue';
+
+export type QueueRoom = {
+  hasRoom(): boolean;
+  /** Jobs are on their way into the queue. */
+  add(jobCount: number): void;
+  /** Counts anew when the last count is older than this; concurrent calls share one count. Does nothing while Redis is away. */
+  refresh(olderThanMs: number): Promise<void>;
+};
+
+export function createQueueRoom({ dispatcher, queue, windowMax }: { dispatcher: Pick<JobDispatcher, 'waitingCount' | 'isReady'>; queue: QueueName; windowMax: number }): QueueRoom {
+  let waiting = 0;
+  let countedAt = Number.NEGATIVE_INFINITY;
+  let counting: Promise<void> | undefined;
+  const count = async () => {
+    waiting = await dispatcher.waitingCount(queue);
+    countedAt = performance.now();
+  };
+  return {
+    hasRoom: () => dispatcher.isReady() && waiting < windowMax,
+    add: (jobCount) => {
+      waiting += jobCount;
+    },
+    refresh: async (olderThanMs) => {
+      if (!dispatcher.isReady() || performance.now() - countedAt < olderThanMs) return;
+      counting ??= count().finally(() => {
+        counting = undefined;
+      });
+      await counting;
+    },
+  };
+}

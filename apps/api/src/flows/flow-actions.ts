@@ -1,0 +1,45 @@
+// Cancels and retries flows, and announces it afterwards. The change is committed first; what cannot be announced is found later:
+// streams look for new events themselves, and what a cancelled handler commits is refused.
+import type { Logger } from '@millrace/process';
+import type { ControlMessage, UpdateMessage } from '@millrace/redis';
+import { publicEvent, type FlowActionOutcome, type LoggedEvent } from '@millrace/store';
+import type { FlowTarget } from '../routes/flow-routes.ts';
+
+export type FlowActions = {
+  cancelFlow(target: FlowTarget & { by: string }): Promise<FlowActionOutcome>;
+  retryFlow(target: FlowTarget): Promise<FlowActionOutcome>;
+};
+
+export type FlowActionsDeps = FlowActions & {
+  updates: { publishEvents(messages: readonly UpdateMessage[]): Promise<void>; publishControl(message: ControlMessage): Promise<void> };
+  log: Logger;
+};
+
+/** @param deps the store's own actions, and where to announce them */
+export function createFlowActions(deps: FlowActionsDeps): FlowActions {
+  const announce = (outcome: FlowActionOutcome, control?: ControlMessage) => {
+    if (outcome.kind !== 'done') return;
+    const published = [deps.updates.publishEvents(messagesOf(outcome.events)), ...(control === undefined ? [] : [deps.updates.publishControl(control)])];
+    Promise.all(published).catch((error: unknown) => {
+      deps.log.debug({ err: error }, 'a change could not be announced');
+    });
+  };
+  return {
+    cancelFlow: async (target) => {
+      const outcome = await deps.cancelFlow(target);
+      announce(outcome, { type: 'cancel', flowId: target.flowId });
+      return outcome;
+    },
+    retryFlow: async (target) => {
+      const outcome = await deps.retryFlow(target);
+      announce(outcome);
+      return outcome;
+    },
+  };
+}
+
+/** One message per subject, its events as a JSON array. */
+function messagesOf(events: readonly LoggedEvent[]): UpdateMessage[] {
+  const bySubject = Map.groupBy(events, (event) => event.subjectId);
+  return [...bySubject].map(([subjectId, group]) => ({ workspace: group[0]?.workspace ?? '', subjectId, json: JSON.stringify(group.map((event) => publicEvent(event))) }));
+}

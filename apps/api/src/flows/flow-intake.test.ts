@@ -1,0 +1,68 @@
+// How flows are gathered into statements; the statement itself is tested with the store.
+import { describe, expect, it } from '@jest/globals';
+import type { CreatedFlow, NewFlow } from '@millrace/store';
+import { createFlowIntake, slicesOf, type FlowOrder } from './flow-intake.ts';
+
+function order(phaseCount = 1): FlowOrder {
+  const phases = Array.from({ length: phaseCount }, (_, index) => ({ name: `p${index}`, needs: [], dependants: [], attemptMax: 4 }));
+  return { idempotency: null, draft: { workspace: 'w', createdBy: 'k', name: 'f', version: 1, inputJson: '{}', tags: {}, priority: 50, runAt: null, phases, respond: (id) => ({ status: 202, body: { id } }) } };
+}
+
+function setUp({ hasRoom = true, fail }: { hasRoom?: boolean; fail?: Error } = {}) {
+  const statements: NewFlow[][] = [];
+  const sent: string[] = [];
+  const intake = createFlowIntake({
+    createFlows: (flows) => {
+      statements.push([...flows]);
+      if (fail !== undefined) return Promise.reject(fail);
+      return Promise.resolve(flows.map((flow, index): CreatedFlow => ({ kind: 'created', flowId: `${statements.length}.${index}`, status: 202, body: {}, dispatches: flow.dispatch ? [{ id: `${statements.length}.${index}`, generation: 1, priority: 50, attempts: 4, delayMs: 0 }] : [] })));
+    },
+    dispatch: { send: (dispatches) => sent.push(...dispatches.map((dispatch) => dispatch.id)), hasRoom: () => hasRoom },
+    metrics: { batchWritten: () => undefined, flowsAccepted: () => undefined },
+  });
+  return { intake, statements, sent };
+}
+
+const never = () => false;
+
+describe('the flow intake', () => {
+  it('writes concurrent requests with one statement and dispatches after it', async () => {
+    const { intake, statements, sent } = setUp();
+    const created = await Promise.all(Array.from({ length: 100 }, () => intake.createOne(order(), never)));
+    expect(statements.map((flows) => flows.length)).toEqual([100]);
+    expect(created.map((flow) => flow.kind === 'created' && flow.flowId)).toEqual(Array.from({ length: 100 }, (_, index) => `1.${index}`));
+    expect(sent).toHaveLength(100);
+  });
+
+  it('leaves phases in the backlog while the queue has no room', async () => {
+    const { intake, statements, sent } = setUp({ hasRoom: false });
+    await intake.createOne(order(), never);
+    expect({ dispatch: statements[0]?.[0]?.dispatch, sent }).toEqual({ dispatch: false, sent: [] });
+  });
+
+  it('does not write for requests that were answered meanwhile', async () => {
+    const { intake, statements } = setUp();
+    const gone = intake.createOne(order(), () => true);
+    const kept = intake.createOne(order(), never);
+    await expect(gone).rejects.toMatchObject({ code: 'dependency-unavailable' });
+    expect((await kept).kind).toBe('created');
+    expect(statements.map((flows) => flows.length)).toEqual([1]);
+  });
+
+  it('tells that the database is away', async () => {
+    const { intake } = setUp({ fail: Object.assign(new Error('connect'), { code: 'ECONNREFUSED' }) });
+    await expect(intake.createOne(order(), never)).rejects.toMatchObject({ code: 'dependency-unavailable' });
+  });
+
+  it('writes a batch in slices of 500, in order', async () => {
+    const { intake, statements } = setUp();
+    const created = await intake.createMany(Array.from({ length: 1_100 }, () => order()), never);
+    expect(statements.map((flows) => flows.length)).toEqual([500, 500, 100]);
+    expect(created.map((flow) => flow.kind === 'created' && flow.flowId).slice(498, 502)).toEqual(['1.498', '1.499', '2.0', '2.1']);
+  });
+
+  it('lets no statement grow beyond 20,000 phases, but for a flow that is that wide by itself', () => {
+    const slices = slicesOf([order(15_000), order(6_000), order(14_000), order(20_000), order(1)]);
+    expect(slices.map((slice) => slice.map(({ draft }) => draft.phases.length))).toEqual([[15_000], [6_000, 14_000], [20_000], [1]]);
+  });
+});

@@ -1,0 +1,42 @@
+// The one table of who may do what: every operation with the role it needs. A route that is not listed here does not compile.
+import type { Role } from '@millrace/shared';
+
+/** `public`: anybody. `loopback-or-viewer`: anybody from this machine, others need a key. A role includes those above it. */
+export type Access = Role | 'public' | 'loopback-or-viewer';
+
+export const ACCESS_TABLE = {
+  createFlow: 'operator',
+  createFlowBatch: 'operator',
+  listFlows: 'viewer',
+  readFlow: 'viewer',
+  cancelFlow: 'operator',
+  retryFlow: 'operator',
+  readFlowProgress: 'viewer',
+  readFlowEvents: 'viewer',
+  listDatasets: 'viewer',
+  readDataset: 'viewer',
+  putDataset: 'operator',
+  deleteDataset: 'operator',
+  readDatasetRows: 'viewer',
+  createImport: 'operator',
+  putImportContent: 'operator',
+  listImports: 'viewer',
+  readImport: 'viewer',
+  readImportRejects: 'viewer',
+  readImportEvents: 'viewer',
+  cancelImport: 'operator',
+  retryImport: 'operator',
+  createKey: 'admin',
+  listKeys: 'admin',
+  revokeKey: 'admin',
+  readLiveness: 'public',
+  readReadiness: 'public',
+  readRedisHealth: 'loopback-or-viewer',
+  readMetrics: 'loopback-or-viewer',
+  readOpenApi: 'public',
+  readDocsPage: 'public',
+  readDocsAsset: 'public',
+  readHomePage: 'public',
+} as const satisfies Record<string, Access>;
+
+export type OperationId = keyof typeof ACCESS_TABLE;

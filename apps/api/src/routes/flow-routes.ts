@@ -1,0 +1,191 @@
+// Start, search, read, cancel and retry flows.
+import {
+  acceptedFlowSchema,
+  AppError,
+  flowListQuery,
+  flowPageSchema,
+  flowSchema,
+  newFlowSchema,
+  progressListSchema,
+  type FlowListQuery,
+  type Principal,
+} from '@millrace/shared';
+import type { CreatedFlow, FlowActionOutcome, FlowFilter, ListedFlow, StoredFlow, StoredPhase } from '@millrace/store';
+import type { FlowAcceptor } from '../flows/accept-flow.ts';
+import { flowAnswer, listedFlowAnswer } from '../flows/flow-answer.ts';
+import type { FlowIntake } from '../flows/flow-intake.ts';
+import { flowLinks } from '../flows/flow-links.ts';
+import type { ProgressReader } from '../flows/latest-progress.ts';
+import type { Cursors, CursorScope } from '../http/input/cursors.ts';
+import { bodyHashOf, idempotencyKeyOf } from '../http/input/idempotency-key.ts';
+import { defineRoute, type ApiReply, type ApiRequest, type Route } from '../http/route.ts';
+
+export type FlowRoutesDeps = {
+  acceptor: FlowAcceptor;
+  intake: FlowIntake;
+  cursors: Cursors;
+  readProgress: ProgressReader;
+  readFlow(target: FlowTarget): Promise<{ flow: StoredFlow; phases: StoredPhase[] } | undefined>;
+  flowExists(target: FlowTarget): Promise<boolean>;
+  listFlows(filter: FlowFilter): Promise<ListedFlow[]>;
+  /** Cancels or retries, and announces what came of it. */
+  cancelFlow(target: FlowTarget & { by: string }): Promise<FlowActionOutcome>;
+  retryFlow(target: FlowTarget): Promise<FlowActionOutcome>;
+};
+
+export type FlowTarget = { flowId: string; workspace: string };
+
+const TAG = 'Flows';
+const IDEMPOTENCY_HEADER = { 'Idempotency-Key': 'Optional; 1 to 255 visible ASCII characters. The same key and body again within 24 h answer with the first result.' };
+const CREATE_SCOPE = 'POST /v1/flows';
+
+export function flowRoutes(deps: FlowRoutesDeps): Route[] {
+  return [createRoute(deps), listRoute(deps), readRoute(deps), progressRoute(deps), cancelRoute(deps), retryRoute(deps)];
+}
+
+function createRoute(deps: FlowRoutesDeps): Route {
+  return defineRoute({
+    method: 'post',
+    path: '/v1/flows',
+    operationId: 'createFlow',
+    summary: 'Start a flow',
+    description: 'Answered after the flow is committed to PostgreSQL; it will reach a terminal status whatever happens.',
+    tag: TAG,
+    headers: IDEMPOTENCY_HEADER,
+    body: { kind: 'json', schema: newFlowSchema },
+    responses: { 202: { description: 'Accepted', schema: acceptedFlowSchema, headers: { Location: 'The flow', 'Idempotency-Replayed': '`true` when this is the answer of an earlier request' } } },
+    errors: ['idempotency-key-invalid', 'idempotency-in-progress', 'idempotency-key-reused', 'unknown-flow', 'invalid-flow'],
+    handler: async (request) => {
+      const key = idempotencyKeyOf(request.headers);
+      const draft = deps.acceptor.accept(request.body, request.principal);
+      const idempotency = key === null ? null : { route: CREATE_SCOPE, key, bodyHash: bodyHashOf(request.body) };
+      return createdReply(await deps.intake.createOne({ draft, idempotency }, () => request.raw.res.writableEnded || request.raw.res.closed));
+    },
+  });
+}
+
+function createdReply(created: CreatedFlow): ApiReply {
+  if (created.kind === 'key-reused') throw new AppError('idempotency-key-reused', { errors: [{ pointer: 'Idempotency-Key', code: 'idempotency-key-reused', message: 'It was used with another body.' }] });
+  const links = (created.body as { links: { self: string } }).links;
+  const headers = created.kind === 'replayed' ? { location: links.self, 'idempotency-replayed': 'true' } : { location: links.self };
+  return { status: created.status, body: created.body, headers };
+}
+
+function listRoute(deps: FlowRoutesDeps): Route {
+  return defineRoute({
+    method: 'get',
+    path: '/v1/flows',
+    operationId: 'listFlows',
+    summary: 'Search flows, newest first',
+    tag: TAG,
+    query: flowListQuery,
+    repeatable: ['tag'],
+    responses: { 200: { description: 'A page of flows without inputs and outputs', schema: flowPageSchema } },
+    errors: ['invalid-cursor'],
+    handler: async ({ query, principal }) => {
+      const scope = listScope(query, principal);
+      const before = query.cursor === undefined ? undefined : await deps.cursors.decode(scope, query.cursor);
+      const found = await deps.listFlows({ ...filterOf(query), workspace: principal.workspace, ...(before === undefined ? {} : { before }), limit: query.limit + 1 });
+      const page = found.slice(0, query.limit);
+      const last = page.at(-1);
+      const nextCursor = found.length > page.length && last !== undefined ? await deps.cursors.encode(scope, last.id) : null;
+      return { status: 200, body: { items: page.map((flow) => listedFlowAnswer(flow)), nextCursor } };
+    },
+  });
+}
+
+function listScope({ limit: _limit, cursor: _cursor, ...filter }: FlowListQuery, principal: Principal): CursorScope {
+  return { workspace: principal.workspace, list: 'flows', filter };
+}
+
+function filterOf(query: FlowListQuery): Omit<FlowFilter, 'workspace' | 'limit' | 'before'> {
+  const tags = query.tag?.map((text) => [text.slice(0, text.indexOf(':')), text.slice(text.indexOf(':') + 1)] as const);
+  return {
+    ...(query.status === undefined ? {} : { statuses: query.status }),
+    ...(query.flow === undefined ? {} : { flow: query.flow }),
+    ...(tags === undefined ? {} : { tags: Object.fromEntries(tags) }),
+    ...(query.createdAfter === undefined ? {} : { createdAfter: query.createdAfter }),
+    ...(query.q === undefined ? {} : { q: query.q }),
+  };
+}
+
+function readRoute(deps: FlowRoutesDeps): Route {
+  return defineRoute({
+    method: 'get',
+    path: '/v1/flows/{id}',
+    operationId: 'readFlow',
+    summary: 'Read a flow with its phases',
+    tag: TAG,
+    responses: { 200: { description: 'The flow', schema: flowSchema } },
+    errors: ['not-found'],
+    handler: async (request) => ({ status: 200, body: await readAnswer(deps, targetOf(request)) }),
+  });
+}
+
+function progressRoute(deps: FlowRoutesDeps): Route {
+  return defineRoute({
+    method: 'get',
+    path: '/v1/flows/{id}/progress',
+    operationId: 'readFlowProgress',
+    summary: 'Latest progress of each phase that has reported any',
+    tag: TAG,
+    responses: { 200: { description: 'Empty while Redis is away', schema: progressListSchema } },
+    errors: ['not-found'],
+    handler: async (request) => {
+      const target = targetOf(request);
+      if (!(await deps.flowExists(target))) throw new AppError('not-found');
+      return { status: 200, body: { items: [...(await deps.readProgress(target)).values()] } };
+    },
+  });
+}
+
+function cancelRoute(deps: FlowRoutesDeps): Route {
+  return defineRoute({
+    method: 'post',
+    path: '/v1/flows/{id}/cancel',
+    operationId: 'cancelFlow',
+    summary: 'Cancel a flow',
+    description: 'The flow is `cancelled` at once; handlers that run are told, and can commit nothing any more.',
+    tag: TAG,
+    responses: { 202: { description: 'The cancelled flow', schema: flowSchema } },
+    errors: ['not-found', 'invalid-state'],
+    handler: async (request) => {
+      const target = targetOf(request);
+      return actionReply(deps, target, await deps.cancelFlow({ ...target, by: request.principal.keyId }));
+    },
+  });
+}
+
+function retryRoute(deps: FlowRoutesDeps): Route {
+  return defineRoute({
+    method: 'post',
+    path: '/v1/flows/{id}/retry',
+    operationId: 'retryFlow',
+    summary: 'Open a new run of a failed flow',
+    description: 'What failed or was skipped starts over; completed phases keep their output.',
+    tag: TAG,
+    responses: { 202: { description: 'The flow in its new run', schema: flowSchema } },
+    errors: ['not-found', 'invalid-state'],
+    handler: async (request) => {
+      const target = targetOf(request);
+      return actionReply(deps, target, await deps.retryFlow(target));
+    },
+  });
+}
+
+async function actionReply(deps: FlowRoutesDeps, target: FlowTarget, outcome: FlowActionOutcome): Promise<ApiReply> {
+  if (outcome.kind === 'not-found') throw new AppError('not-found');
+  if (outcome.kind === 'refused') throw new AppError('invalid-state', { detail: `The flow is ${outcome.status}.` });
+  return { status: 202, body: await readAnswer(deps, target), headers: { location: flowLinks(target.flowId).self } };
+}
+
+async function readAnswer(deps: FlowRoutesDeps, target: FlowTarget) {
+  const [stored, progress] = await Promise.all([deps.readFlow(target), deps.readProgress(target)]);
+  if (stored === undefined) throw new AppError('not-found');
+  return flowAnswer(stored, progress);
+}
+
+function targetOf(request: Pick<ApiRequest, 'params' | 'principal'>): FlowTarget {
+  return { flowId: (request.params['id'] ?? '').toLowerCase(), workspace: request.principal.workspace };
+}
+

@@ -1,0 +1,100 @@
+// The composition root of the API: opens the connections, puts the parts together, starts them in order and stops them in reverse.
+// Servers that are away at the start are waited for while /health/ready says so.
+import path from 'node:path';
+import { loadFlows } from '@millrace/flows';
+import { startAll, stopAll, systemClock, type ProcessFrame, type RunningProcess } from '@millrace/process';
+import { createJobDispatcher } from '@millrace/queue';
+import { beginConnecting, createCommandConnection, createKeys, createSubscriberConnection, createSubscriptions, createUpdatePublisher, isReady, readProgress } from '@millrace/redis';
+import { createLocalStorage } from '@millrace/storage';
+import { createDatabase, readInstance, readMigrations, schemaVersion, type Database } from '@millrace/store';
+import { authenticatorOf, buildApp } from './build-app.ts';
+import { createFlowDispatch } from './dispatch/flow-dispatch.ts';
+import { createReadiness } from './health/readiness.ts';
+import { createHttpServer } from './http/http-server.ts';
+import { createHttpService } from './http/http-service.ts';
+import { createInstanceLoader } from './http/load-instance.ts';
+import { createApiMetrics } from './metrics/api-metrics.ts';
+import { createStreamHub, type StreamHub } from './streams/stream-hub.ts';
+import { createStreamMetrics } from './streams/stream-metrics.ts';
+
+const NAME = 'api';
+/** A compressed upload may grow this much; what grows more is taken for an attack. */
+const UNPACKED_FACTOR_MAX = 10;
+/** An upload that sends nothing for this long is cut. */
+const UPLOAD_IDLE_MS = 30_000;
+
+export async function startApi({ config, log }: ProcessFrame): Promise<RunningProcess> {
+  const clock = systemClock;
+  const registry = await loadFlows({ folders: config.flowFolders, selftest: config.selftest });
+  const database = createDatabase({ url: config.databaseUrl, name: NAME, onError: (error) => { log.warn({ reason: error.message }, 'idle database connection failed'); } });
+  const redis = openRedis({ config, log });
+  const dispatcher = createJobDispatcher({ url: config.redisUrl, name: `${NAME}-queue`, log, prefix: redis.keys.queuePrefix() });
+  const dispatch = createFlowDispatch({ dispatcher, windowMax: config.dispatchWindow, log });
+  const instance = createInstanceLoader({ read: () => readInstance(database.main), clock });
+  const authenticator = authenticatorOf({ database, adminKey: config.adminKey, clock });
+  const needed = readMigrations().then((migrations) => migrations.length);
+  const readiness = createReadiness({ schemaVersion: () => schemaVersion(database.main), schemaVersionNeeded: () => needed, isRedisReady: () => isReady(redis.commands) });
+  const metrics = createApiMetrics({ pools: () => poolCounts(database), dispatchFailures: dispatch.failureCount });
+  const observer = createStreamMetrics({ registers: [metrics.registry], counts: () => hub.counts() });
+  const hub: StreamHub = createStreamHub({ subscriptions: redis.subscriptions, keys: redis.keys, database, epoch: async () => (await instance()).epoch, isStillAllowed: authenticator.isStillValid, log, clock, observer });
+  const storage = createLocalStorage({ folder: path.resolve(config.home, 'uploads') });
+  const uploadLimits = { uploadBytesMax: config.maxUploadBytes, unpackedBytesMax: config.maxUploadBytes * UNPACKED_FACTOR_MAX, recordBytesMax: config.maxRecordBytes, idleMs: UPLOAD_IDLE_MS };
+  const { app, intake } = buildApp({ database, redis: redis.access, updates: redis.updates, dispatcher, dispatch, registry, storage, uploadLimits, hub, authenticator, instance, readiness, metrics, clock, log });
+  const http = createHttpService({ server: createHttpServer({ listener: app, log }), host: config.host, port: config.port, log });
+
+  // Streams end before the server, which waits for its requests; what those accepted is written and dispatched after them.
+  const services = [dispatch, http, hub];
+  redis.connect();
+  await startAll(services).catch((error: unknown) => {
+    log.fatal({ reason: innermostMessage(error) }, 'the API could not start');
+    process.exit(1);
+  });
+  return {
+    stop: async () => {
+      readiness.beginStopping();
+      await stopAll(services.slice(1), { deadlineMs: config.stopTimeoutMs, log });
+      await intake.drain();
+      await stopAll(services.slice(0, 1), { deadlineMs: 2_000, log });
+      await Promise.allSettled([dispatcher.close(), database.close()]);
+      redis.disconnect();
+    },
+  };
+}
+
+function openRedis({ config, log }: ProcessFrame) {
+  const commands = createCommandConnection({ url: config.redisUrl, name: `${NAME}-commands`, log });
+  const subscriber = createSubscriberConnection({ url: config.redisUrl, name: `${NAME}-subscriber`, log });
+  const keys = createKeys(config.redisPrefix);
+  return {
+    keys,
+    commands,
+    updates: createUpdatePublisher({ client: commands, keys }),
+    subscriptions: createSubscriptions(subscriber),
+    access: {
+      keys,
+      isReady: () => isReady(commands),
+      ping: async () => {
+        await commands.ping();
+      },
+      readHash: (key: string) => readProgress(commands, key),
+    },
+    connect: () => {
+      beginConnecting(commands);
+      beginConnecting(subscriber);
+    },
+    disconnect: () => {
+      commands.disconnect();
+      subscriber.disconnect();
+    },
+  };
+}
+
+/** What really went wrong, below the layers that passed it on. */
+function innermostMessage(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error && !(error.message.includes('in use')) ? innermostMessage(error.cause) : error.message;
+}
+
+function poolCounts(database: Database) {
+  return Object.fromEntries((['main', 'hot', 'long'] as const).map((name) => [name, { total: database[name].totalCount, idle: database[name].idleCount, waiting: database[name].waitingCount }]));
+}
