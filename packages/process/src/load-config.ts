@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { suggestName } from './suggest-name.ts';
 
 const flag = z.enum(['0', '1', 'true', 'false']).transform((text) => text === '1' || text === 'true');
-const integer = (min: number, max: number) => z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.number().int().min(min).max(max));
+const integer = (min: number, max: number) => z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.number().min(min).max(max));
 const url = (protocols: readonly string[]) =>
   z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`);
 
@@ -64,7 +64,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): L
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
   const parsed = schema.safeParse(set);
   const faults = [...unknownNames(Object.keys(env)), ...(parsed.success ? [] : parsed.error.issues.map(describeIssue))];
-  if (parsed.success && parsed.data.REDIS_URL === undefined && parsed.data.UPSTASH_REDIS_URL === undefined) faults.push('REDIS_URL: is required');
+  if (set['REDIS_URL'] === undefined && set['UPSTASH_REDIS_URL'] === undefined) faults.push('REDIS_URL: is required');
   if (!parsed.success || faults.length > 0) return { ok: false, faults };
   return { ok: true, config: toConfig(parsed.data) };
 }

@@ -2,6 +2,7 @@
 import type { JobRef, QueueName } from '@millrace/shared';
 import { withTimeout, type Service } from '@millrace/process';
 import { DelayedError, UnrecoverableError, Worker, type Job } from 'bullmq';
+import type { Redis } from 'ioredis';
 import { createConsumerConnection, type QueueConnectionOptions } from './queue-connection.ts';
 
 /** What became of a delivery. Only `failed` and `retry` count as attempts in the queue; the truth is in PostgreSQL anyway. */
@@ -59,12 +60,12 @@ export function createJobConsumer(options: JobConsumerOptions): JobConsumer {
       active -= 1;
     }
   };
-  let worker: Worker<JobRef> | undefined;
+  let running: { worker: Worker<JobRef>; connection: Redis } | undefined;
   return {
     name: `consumer ${options.queue}`,
     start: () => {
       const connection = createConsumerConnection(options);
-      worker = new Worker<JobRef>(options.queue, work, {
+      const worker = new Worker<JobRef>(options.queue, work, {
         connection,
         prefix: options.prefix,
         concurrency: options.concurrency,
@@ -76,19 +77,22 @@ export function createJobConsumer(options: JobConsumerOptions): JobConsumer {
       worker.run().catch((error: unknown) => {
         options.log.error({ err: error, queue: options.queue }, 'consumer ended');
       });
+      running = { worker, connection };
       return Promise.resolve();
     },
     pause: () => {
       paused = true;
-      void worker?.pause(true);
+      void running?.worker.pause(true);
     },
     activeCount: () => active,
     stop: async (deadlineMs) => {
-      if (worker === undefined) return;
-      const closing = worker;
-      worker = undefined;
+      if (running === undefined) return;
+      const { worker, connection } = running;
+      running = undefined;
       // With Redis away a clean close would wait for it.
-      await withTimeout(closing.close(), deadlineMs).catch(() => closing.close(true));
+      await withTimeout(worker.close(), deadlineMs).catch(() => worker.close(true));
+      // BullMQ leaves a connection that it was handed to its owner.
+      connection.disconnect();
     },
   };
 }

@@ -12,31 +12,35 @@ export type Subscriptions = {
 };
 
 export function createSubscriptions(client: RedisClient): Subscriptions {
-  const listeners = new Map<string, Set<(message: string) => void>>();
+  const channels = new Map<string, { listeners: Set<(message: string) => void>; inForce: Promise<unknown> }>();
   client.on('message', (channel: string, message: string) => {
-    for (const listener of listeners.get(channel) ?? []) listener(message);
+    for (const listener of channels.get(channel)?.listeners ?? []) listener(message);
   });
+  const subscribe = (channel: string): Promise<unknown> => {
+    const subscribed = client.subscribe(channel);
+    if (isReady(client)) return subscribed;
+    // Away: ioredis subscribes by itself once it is back, and the reconnect callback fills what was missed.
+    subscribed.catch(() => undefined);
+    return Promise.resolve();
+  };
   return {
     add: async (channel, listener) => {
-      const existing = listeners.get(channel);
-      if (existing !== undefined) {
-        existing.add(listener);
-        return;
-      }
-      listeners.set(channel, new Set([listener]));
-      // Away: ioredis subscribes by itself once it is back, and the reconnect callback fills what was missed.
-      const subscribed = client.subscribe(channel);
-      if (isReady(client)) await subscribed;
-      else subscribed.catch(() => undefined);
+      const known = channels.get(channel) ?? { listeners: new Set(), inForce: subscribe(channel) };
+      channels.set(channel, known);
+      known.listeners.add(listener);
+      await known.inForce;
     },
     remove: (channel, listener) => {
-      const existing = listeners.get(channel);
-      if (existing?.delete(listener) !== true || existing.size > 0) return;
-      listeners.delete(channel);
+      const known = channels.get(channel);
+      if (known?.listeners.delete(listener) !== true || known.listeners.size > 0) return;
+      channels.delete(channel);
       client.unsubscribe(channel).catch(() => undefined);
     },
     onReconnect: (callback) => {
-      client.on('ready', callback);
+      client.on('ready', () => {
+        // ioredis subscribes again right after it is ready; the answer to what is sent behind that comes when it is in force.
+        client.ping().then(callback, () => undefined);
+      });
     },
     isLive: () => isReady(client),
   };

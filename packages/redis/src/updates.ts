@@ -1,5 +1,6 @@
 // The doorbell: events and progress travel over Redis channels to every API process. Lossy by nature; whoever listens
 // fills gaps from PostgreSQL.
+import type { ChainableCommander } from 'ioredis';
 import type { RedisClient } from './connection.ts';
 import type { Keys } from './keys.ts';
 
@@ -24,7 +25,7 @@ export function createUpdatePublisher({ client, keys }: { client: RedisClient; k
     publishEvents: async (messages) => {
       const pipeline = client.pipeline();
       for (const message of messages) pipeline.publish(keys.updates(message.workspace, message.subjectId), message.json);
-      await pipeline.exec();
+      await execute(pipeline);
     },
     publishProgress: async (reports) => {
       const pipeline = client.pipeline();
@@ -32,12 +33,17 @@ export function createUpdatePublisher({ client, keys }: { client: RedisClient; k
         const state = keys.progressState(report.workspace, report.subjectId);
         pipeline.hset(state, report.phase, report.json).expire(state, PROGRESS_TTL_SECONDS).publish(keys.progressChannel(report.workspace, report.subjectId), report.json);
       }
-      await pipeline.exec();
+      await execute(pipeline);
     },
     publishControl: async (message) => {
       await client.publish(keys.control(), JSON.stringify(message));
     },
   };
+}
+
+// A pipeline itself never fails: each of its commands answers with its own error, also when none could be sent.
+async function execute(pipeline: ChainableCommander): Promise<void> {
+  for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error;
 }
 
 /** The latest progress of each phase of a flow that has reported any, as JSON texts by phase name. */

@@ -8,7 +8,7 @@ export class PermanentError extends Error {
   }
 }
 
-/** By name, so that it is recognised also when two copies of this package are loaded. */
+/** By name, so that it is recognised also when two copies of this package are loaded or it comes from another realm. */
 export function isPermanentError(error: unknown): boolean {
-  return error instanceof Error && error.name === 'PermanentError';
+  return typeof error === 'object' && error !== null && 'name' in error && error.name === 'PermanentError';
 }

@@ -1,5 +1,5 @@
 // Turns a definition and an input into the phases that will be rows: order, needs, limits. Refuses what does not fit together.
-import { DEFAULT_RETRY, LIMITS } from '@millrace/shared';
+import { DEFAULT_RETRY, durationMs, LIMITS, type Duration } from '@millrace/shared';
 import type { FlowDefinition, PhaseDefinition, PhaseTable } from './define-flow.ts';
 
 export type PlannedPhase = { name: string; ordinal: number; needs: readonly number[]; dependants: readonly number[]; attemptMax: number };
@@ -45,7 +45,7 @@ function phaseFaults<Input>(table: PhaseTable<Input>, names: readonly string[]):
   return names.flatMap((name) => {
     const phase = table[name];
     if (phase === undefined) return [];
-    const problems = [...nameProblems(name), ...needProblems(table, phase), ...retryProblems(phase)];
+    const problems = [...nameProblems(name), ...needProblems(table, phase), ...retryProblems(phase), ...durationProblems({ 'timeout.soft': phase.timeout?.soft, 'timeout.hard': phase.timeout?.hard })];
     return problems.map((message) => ({ phase: name, message }));
   });
 }
@@ -61,9 +61,26 @@ function needProblems<Input>(table: PhaseTable<Input>, phase: PhaseDefinition<In
 }
 
 function retryProblems<Input>(phase: PhaseDefinition<Input>): string[] {
-  const attempts = phase.retry?.attempts;
-  if (attempts === undefined || (Number.isInteger(attempts) && attempts >= 1 && attempts <= 1_000)) return [];
-  return ['retry.attempts must be an integer from 1 to 1000'];
+  const { attempts = DEFAULT_RETRY.attempts, backoff = DEFAULT_RETRY.backoff } = phase.retry ?? {};
+  const jitter = backoff.jitter ?? 0;
+  return [
+    ...(Number.isInteger(attempts) && attempts >= 1 && attempts <= 1_000 ? [] : ['retry.attempts must be an integer from 1 to 1000']),
+    ...durationProblems({ 'retry.backoff.delay': backoff.delay, 'retry.backoff.max': backoff.max }),
+    ...(jitter >= 0 && jitter <= 1 ? [] : ['retry.backoff.jitter must be from 0 to 1']),
+  ];
+}
+
+// Found here rather than when an attempt ends: by then nobody could be told.
+function durationProblems(durations: Record<string, Duration | undefined>): string[] {
+  return Object.entries(durations).flatMap(([field, duration]) => (duration === undefined || isTimerDuration(duration) ? [] : [`${field} must be a duration of at most 24 days`]));
+}
+
+function isTimerDuration(duration: Duration): boolean {
+  try {
+    return durationMs(duration) <= LIMITS.timerMsMax;
+  } catch {
+    return false;
+  }
 }
 
 // Kahn's algorithm: what is never freed lies on a cycle or behind one.

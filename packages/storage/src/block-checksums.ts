@@ -17,7 +17,7 @@ export function blockChecksums(): { push(bytes: Uint8Array): void; end(): Uint32
   let filled = 0;
   return {
     push: (bytes) => {
-      for (let from = 0; from < bytes.byteLength; ) {
+      for (let from = 0; from < bytes.byteLength;) {
         const piece = bytes.subarray(from, from + CHECKSUM_BLOCK_BYTES - filled);
         current = crc32(piece, current);
         filled += piece.byteLength;

@@ -42,7 +42,8 @@ async function createWriter(folder: string, bytesMax: number): Promise<StorageWr
   return {
     ref,
     write: async (bytes) => {
-      if (sizeBytes + bytes.byteLength > bytesMax) throw new AppError('payload-too-large', { detail: `A file may have at most ${bytesMax} bytes.` });
+      if (sizeBytes + bytes.byteLength > bytesMax)
+        throw new AppError('payload-too-large', { detail: `A file may have at most ${bytesMax} bytes.` });
       await withRoom(handle.appendFile(bytes));
       sizeBytes += bytes.byteLength;
     },

@@ -2,6 +2,10 @@
 export { eventually } from './eventually.ts';
 export { allEvents, flowEnded, phaseRunning, readFlowBody, startFlow } from './flow-steps.ts';
 export type { EventBody, FlowBody } from './flow-steps.ts';
+export { startOwnRedis } from './own-redis.ts';
+export type { OwnRedis } from './own-redis.ts';
+export { importEnded, putDataset, startImport } from './import-steps.ts';
+export type { ImportBody, NewImport } from './import-steps.ts';
 export { startFlows } from './post-flows.ts';
 export { createRestClient } from './rest-client.ts';
 export type { RestAnswer, RestClient } from './rest-client.ts';

@@ -1,6 +1,25 @@
 // Define, read, evolve and delete datasets, and read their rows.
-import { AppError, datasetBodySchema, datasetListSchema, datasetNameSchema, datasetRowsSchema, datasetSchema, fieldError, plainListQuery, type DatasetBody } from '@millrace/shared';
-import { dropDataset, exportRows, listDatasets, putDataset, readDataset, readRows, type Database, type StoredDataset } from '@millrace/store';
+import {
+  AppError,
+  datasetBodySchema,
+  datasetListSchema,
+  datasetNameSchema,
+  datasetRowsSchema,
+  datasetSchema,
+  fieldError,
+  plainListQuery,
+  type DatasetBody,
+} from '@millrace/shared';
+import {
+  dropDataset,
+  exportRows,
+  listDatasets,
+  putDataset,
+  readDataset,
+  readRows,
+  type Database,
+  type StoredDataset,
+} from '@millrace/store';
 import { assertPattern } from '@millrace/tabular';
 import type { Cursors } from '../http/input/cursors.ts';
 import { defineRoute, type ApiRequest, type Route } from '../http/route.ts';
@@ -59,17 +78,27 @@ function putRoute({ database }: DatasetRoutesDeps): Route {
     path: PATH,
     operationId: 'putDataset',
     summary: 'Create a dataset, or evolve it',
-    description: 'Optional columns may be added and rules of columns changed; they hold for rows imported from then on. A change of type or key or a removal is refused.',
+    description:
+      'Optional columns may be added and rules of columns changed; they hold for rows imported from then on. A change of type or key or a removal is refused.',
     tag: TAG,
     nameParams: NAME_PARAMS,
     body: { kind: 'json', schema: datasetBodySchema },
-    responses: { 200: { description: 'The evolved dataset', schema: datasetSchema }, 201: { description: 'The new dataset', schema: datasetSchema, headers: { Location: 'The dataset' } } },
+    responses: {
+      200: { description: 'The evolved dataset', schema: datasetSchema },
+      201: { description: 'The new dataset', schema: datasetSchema, headers: { Location: 'The dataset' } },
+    },
     errors: ['invalid-state'],
     handler: async ({ params, body, principal }) => {
       const name = datasetNameSchema.safeParse(params['name']);
-      if (!name.success) throw fieldError('validation', 'name', 'must be 1 to 63 lower-case letters, digits and underscores, beginning with a letter');
+      if (!name.success)
+        throw fieldError('validation', 'name', 'must be 1 to 63 lower-case letters, digits and underscores, beginning with a letter');
       requirePatterns(body);
-      const { created, dataset } = await putDataset(database, { workspace: principal.workspace, name: name.data, createdBy: principal.keyId, definition: body });
+      const { created, dataset } = await putDataset(database, {
+        workspace: principal.workspace,
+        name: name.data,
+        createdBy: principal.keyId,
+        definition: body,
+      });
       const answer = datasetAnswer(dataset);
       return created ? { status: 201, body: answer, headers: { location: answer.links.self } } : { status: 200, body: answer };
     },
@@ -84,7 +113,11 @@ function requirePatterns({ columns }: DatasetBody): void {
       assertPattern(pattern);
     } catch (error) {
       const message = 'must be a regular expression in RE2 syntax';
-      throw new AppError('validation', { detail: message, errors: [{ pointer: `/columns/${index}/pattern`, code: 'validation', message }] }, { cause: error });
+      throw new AppError(
+        'validation',
+        { detail: message, errors: [{ pointer: `/columns/${index}/pattern`, code: 'validation', message }] },
+        { cause: error },
+      );
     }
   }
 }
@@ -114,12 +147,19 @@ function rowsRoute({ database, cursors }: DatasetRoutesDeps): Route {
     path: `${PATH}/rows`,
     operationId: 'readDatasetRows',
     summary: 'Read the rows of a dataset, as pages or as one CSV',
-    description: 'In the order of the key. With `Accept: text/csv` the whole dataset is streamed; cells that a spreadsheet would run begin with an apostrophe.',
+    description:
+      'In the order of the key. With `Accept: text/csv` the whole dataset is streamed; cells that a spreadsheet would run begin with an apostrophe.',
     tag: TAG,
     nameParams: NAME_PARAMS,
     query: plainListQuery,
     deadline: 'none',
-    responses: { 200: { description: 'A page of rows; or all of them as CSV', schema: datasetRowsSchema, contentTypes: ['application/json', 'text/csv'] } },
+    responses: {
+      200: {
+        description: 'A page of rows; or all of them as CSV',
+        schema: datasetRowsSchema,
+        contentTypes: ['application/json', 'text/csv'],
+      },
+    },
     errors: ['not-found', 'invalid-cursor'],
     handler: async (request) => {
       const { query, headers, raw } = request;

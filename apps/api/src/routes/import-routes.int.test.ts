@@ -13,12 +13,23 @@ describe('datasets and imports over REST', () => {
     await api.close();
   });
 
-  const put = <Body = Record<string, unknown>>(name: string, body: unknown) => api.client.send<Body>(`/v1/datasets/${name}`, { method: 'PUT', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+  const put = <Body = Record<string, unknown>>(name: string, body: unknown) =>
+    api.client.send<Body>(`/v1/datasets/${name}`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
   const sku = { name: 'sku', type: 'text' };
   const pointersOf = (answer: { body: Problem }) => [answer.body.status, ...answer.body.errors.map(({ pointer }) => pointer)];
 
   it('creates a dataset, then evolves it, and refuses what would lose or change data', async () => {
-    const definition = { columns: [{ ...sku, aliases: ['Article'] }, { name: 'price', type: 'numeric', min: 0 }], key: ['sku'] };
+    const definition = {
+      columns: [
+        { ...sku, aliases: ['Article'] },
+        { name: 'price', type: 'numeric', min: 0 },
+      ],
+      key: ['sku'],
+    };
     const created = await put('goods', definition);
     expect([created.status, created.headers.get('location')]).toEqual([201, '/v1/datasets/goods']);
     expect(created.body).toMatchObject({ name: 'goods', ...definition });
@@ -31,7 +42,8 @@ describe('datasets and imports over REST', () => {
       { columns: [sku, { name: 'price', type: 'numeric' }], key: ['sku'] },
       { ...wider, key: [] },
       { columns: [...wider.columns, { name: 'must', type: 'text', required: true }], key: ['sku'] },
-    ]) expect((await put('goods', refused)).body).toMatchObject({ status: 409, code: 'invalid-state' });
+    ])
+      expect((await put('goods', refused)).body).toMatchObject({ status: 409, code: 'invalid-state' });
   });
 
   it('refuses definitions that cannot be, with pointers', async () => {
@@ -61,11 +73,18 @@ describe('datasets and imports over REST', () => {
   it('takes names that are words of SQL', async () => {
     const columns = ['select', 'position', 'r', 'user'].map((name) => ({ name, type: 'text' }));
     expect((await put('table', { columns, key: ['select', 'r'] })).status).toBe(201);
-    await api.database.main.query(`INSERT INTO data_default."table" ("select", position, r, "user", _import_id, _line) VALUES ('a', 'b', 'c', 'd', gen_random_uuid(), 2), ('e', 'f', 'g', 'h', gen_random_uuid(), 3)`);
+    await api.database.main.query(
+      `INSERT INTO data_default."table" ("select", position, r, "user", _import_id, _line) VALUES ('a', 'b', 'c', 'd', gen_random_uuid(), 2), ('e', 'f', 'g', 'h', gen_random_uuid(), 3)`,
+    );
     const first = await api.client.get<{ items: unknown[]; nextCursor: string }>('/v1/datasets/table/rows?limit=1');
     expect(first.body.items).toEqual([{ select: 'a', position: 'b', r: 'c', user: 'd' }]);
-    expect((await api.client.get<{ items: unknown[] }>(`/v1/datasets/table/rows?limit=1&cursor=${first.body.nextCursor}`)).body).toEqual({ items: [{ select: 'e', position: 'f', r: 'g', user: 'h' }], nextCursor: null });
-    expect((await api.client.get('/v1/datasets/table/rows', { accept: 'text/csv' })).body).toBe('select,position,r,user\na,b,c,d\ne,f,g,h\n');
+    expect((await api.client.get<{ items: unknown[] }>(`/v1/datasets/table/rows?limit=1&cursor=${first.body.nextCursor}`)).body).toEqual({
+      items: [{ select: 'e', position: 'f', r: 'g', user: 'h' }],
+      nextCursor: null,
+    });
+    expect((await api.client.get('/v1/datasets/table/rows', { accept: 'text/csv' })).body).toBe(
+      'select,position,r,user\na,b,c,d\ne,f,g,h\n',
+    );
     expect((await put('table_pkey', { columns: [sku], key: ['sku'] })).status).toBe(201);
   });
 
@@ -81,8 +100,17 @@ describe('datasets and imports over REST', () => {
     expect((JSON.parse(text) as { items: unknown[] }).items.slice(1)).toEqual([
       expect.objectContaining({ c_text: '-5', c_bigint: '10', c_timestamptz: '2024-01-01T00:00:00.000001Z', c_numeric: null }),
       {
-        c_text: '=1+1', c_integer: 7, c_bigint: '9007199254740993', c_numeric: '1.10', c_double: 0.1, c_boolean: true, c_date: '2024-02-29', c_timestamptz: '2024-01-01T10:00:00.500Z',
-        c_uuid: '0189d7aa-0000-7000-8000-000000000001', c_inet: '10.0.0.1/8', c_json: { big: 12345678901234567000 },
+        c_text: '=1+1',
+        c_integer: 7,
+        c_bigint: '9007199254740993',
+        c_numeric: '1.10',
+        c_double: 0.1,
+        c_boolean: true,
+        c_date: '2024-02-29',
+        c_timestamptz: '2024-01-01T10:00:00.500Z',
+        c_uuid: '0189d7aa-0000-7000-8000-000000000001',
+        c_inet: '10.0.0.1/8',
+        c_json: { big: 12345678901234567000 },
       },
     ]);
     const csv = await api.client.get<string>('/v1/datasets/kinds/rows', { accept: 'text/csv' });
@@ -93,7 +121,10 @@ describe('datasets and imports over REST', () => {
       '-5,,10,,,,,2024-01-01T00:00:00.000001Z,,,',
       `'=1+1,7,9007199254740993,1.10,0.1,true,2024-02-29,2024-01-01T10:00:00.500Z,0189d7aa-0000-7000-8000-000000000001,10.0.0.1/8,"{""big"": 12345678901234567890}"`,
     ]);
-    const head = await fetch(`${api.baseUrl}/v1/datasets/kinds/rows`, { method: 'HEAD', headers: { authorization: `Bearer ${api.adminKey}`, accept: 'text/csv' } });
+    const head = await fetch(`${api.baseUrl}/v1/datasets/kinds/rows`, {
+      method: 'HEAD',
+      headers: { authorization: `Bearer ${api.adminKey}`, accept: 'text/csv' },
+    });
     expect([head.status, head.headers.get('content-type')]).toEqual([200, 'text/csv; charset=utf-8; header=present']);
   });
 
@@ -101,7 +132,9 @@ describe('datasets and imports over REST', () => {
     await put('many', { columns: [{ name: 'n', type: 'integer' }], key: ['n'] });
     await api.database.main.query('INSERT INTO data_default.many SELECT n, gen_random_uuid(), n FROM generate_series(1, 200000) n');
     for (let reader = 0; reader < 12; reader += 1) {
-      const response = await fetch(`${api.baseUrl}/v1/datasets/many/rows`, { headers: { authorization: `Bearer ${api.adminKey}`, accept: 'text/csv' } });
+      const response = await fetch(`${api.baseUrl}/v1/datasets/many/rows`, {
+        headers: { authorization: `Bearer ${api.adminKey}`, accept: 'text/csv' },
+      });
       if (reader % 2 === 0) await response.body?.cancel();
       else expect((await response.text()).split('\n')).toHaveLength(200_002);
     }
@@ -125,7 +158,8 @@ describe('datasets and imports over REST', () => {
       [{ dataset: 'target', mode: 'insert', csv: { delimiter: '\n' } }, '/csv/delimiter'],
       [{ dataset: 'target', mode: 'insert', csv: { encoding: 'utf-7' } }, '/csv/encoding'],
     ];
-    for (const [body, ...pointers] of refusals) expect(pointersOf(await api.client.post<Problem>('/v1/imports', body))).toEqual([422, ...pointers]);
+    for (const [body, ...pointers] of refusals)
+      expect(pointersOf(await api.client.post<Problem>('/v1/imports', body))).toEqual([422, ...pointers]);
   });
 
   it('makes one import per idempotency key', async () => {
@@ -135,8 +169,13 @@ describe('datasets and imports over REST', () => {
     expect(new Set(answers.map((answer) => answer.status))).toEqual(new Set([201]));
     expect(new Set(answers.map((answer) => answer.body.id)).size).toBe(1);
     expect(answers.filter((answer) => answer.headers.get('idempotency-replayed') === 'true')).toHaveLength(19);
-    expect((await api.client.post('/v1/imports', { ...body, maxRejects: 6 }, headers)).body).toMatchObject({ status: 422, code: 'idempotency-key-reused' });
-    expect((await api.client.post('/v1/imports', { dataset: 'nothing', mode: 'insert' }, { 'idempotency-key': 'import-2' })).status).toBe(422);
+    expect((await api.client.post('/v1/imports', { ...body, maxRejects: 6 }, headers)).body).toMatchObject({
+      status: 422,
+      code: 'idempotency-key-reused',
+    });
+    expect((await api.client.post('/v1/imports', { dataset: 'nothing', mode: 'insert' }, { 'idempotency-key': 'import-2' })).status).toBe(
+      422,
+    );
     expect((await api.client.post('/v1/imports', body, { 'idempotency-key': 'import-2' })).status).toBe(201);
   });
 
@@ -151,7 +190,10 @@ describe('datasets and imports over REST', () => {
     expect((await api.client.get<Page>('/v1/imports?status=completed,failed')).body.items).toEqual([]);
     expect((await api.client.get<Page>('/v1/imports?status=awaiting_content&limit=1')).body.items[0]?.status).toBe('awaiting_content');
     expect((await api.client.get('/v1/imports?status=nonsense')).status).toBe(422);
-    expect((await api.client.get(`/v1/imports?dataset=target&cursor=${first.nextCursor}`)).body).toMatchObject({ status: 400, code: 'invalid-cursor' });
+    expect((await api.client.get(`/v1/imports?dataset=target&cursor=${first.nextCursor}`)).body).toMatchObject({
+      status: 400,
+      code: 'invalid-cursor',
+    });
     const names = (await api.client.get<Page>('/v1/datasets?limit=200')).body.items.map(({ name }) => name);
     expect(names).toEqual([...names].sort());
   });
@@ -166,8 +208,18 @@ describe('datasets and imports over REST', () => {
     await api.database.main.query('UPDATE millrace.imports SET rows_rejected = 5, rejects_kept = 3 WHERE id = $1', [id]);
     type Page = { items: { line: number }[]; nextCursor: string | null; total: number; truncated: boolean };
     const first = (await api.client.get<Page>(`/v1/imports/${id}/rejects?limit=2`)).body;
-    expect(first).toMatchObject({ items: [{ line: 2, column: 'sku', code: 'type', message: 'wrong', raw: '=cmd,"2"' }, { line: 3 }], total: 5, truncated: true });
-    expect((await api.client.get<Page>(`/v1/imports/${id}/rejects?limit=2&cursor=${first.nextCursor}`)).body).toMatchObject({ items: [{ line: 4 }], nextCursor: null });
-    expect((await api.client.get<string>(`/v1/imports/${id}/rejects`, { accept: 'text/csv' })).body.split('\n').slice(0, 2)).toEqual(['line,column,code,message,raw', `2,sku,type,wrong,"'=cmd,""2"""`]);
+    expect(first).toMatchObject({
+      items: [{ line: 2, column: 'sku', code: 'type', message: 'wrong', raw: '=cmd,"2"' }, { line: 3 }],
+      total: 5,
+      truncated: true,
+    });
+    expect((await api.client.get<Page>(`/v1/imports/${id}/rejects?limit=2&cursor=${first.nextCursor}`)).body).toMatchObject({
+      items: [{ line: 4 }],
+      nextCursor: null,
+    });
+    expect((await api.client.get<string>(`/v1/imports/${id}/rejects`, { accept: 'text/csv' })).body.split('\n').slice(0, 2)).toEqual([
+      'line,column,code,message,raw',
+      `2,sku,type,wrong,"'=cmd,""2"""`,
+    ]);
   });
 });

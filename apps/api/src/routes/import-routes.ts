@@ -1,9 +1,31 @@
 // Make imports, send their content, watch, cancel and retry them, and read what was rejected.
 import {
-  acceptedContentSchema, AppError, createdImportSchema, fieldError, importBodySchema, importListQuery, importListSchema, importSchema, plainListQuery, rejectListSchema,
-  type ImportBody, type ImportListQuery,
+  acceptedContentSchema,
+  AppError,
+  createdImportSchema,
+  fieldError,
+  importBodySchema,
+  importListQuery,
+  importListSchema,
+  importSchema,
+  plainListQuery,
+  rejectListSchema,
+  type ImportBody,
+  type ImportListQuery,
 } from '@millrace/shared';
-import { createImport, exportRejects, listImports, readDataset, readImport, readRejects, type CreatedImport, type Database, type ImportActionOutcome, type ImportOptions, type StoredImport } from '@millrace/store';
+import {
+  createImport,
+  exportRejects,
+  listImports,
+  readDataset,
+  readImport,
+  readRejects,
+  type CreatedImport,
+  type Database,
+  type ImportActionOutcome,
+  type ImportOptions,
+  type StoredImport,
+} from '@millrace/store';
 import type { Clock } from '@millrace/process';
 import type { Cursors } from '../http/input/cursors.ts';
 import { bodyHashOf, idempotencyKeyOf } from '../http/input/idempotency-key.ts';
@@ -27,10 +49,20 @@ export type ImportRoutesDeps = {
 const TAG = 'Imports';
 const PATH = '/v1/imports/{id}';
 const CREATE_SCOPE = 'POST /v1/imports';
-const IDEMPOTENCY_HEADER = { 'Idempotency-Key': 'Optional; 1 to 255 visible ASCII characters. The same key and body again within 24 h answer with the first result.' };
+const IDEMPOTENCY_HEADER = {
+  'Idempotency-Key': 'Optional; 1 to 255 visible ASCII characters. The same key and body again within 24 h answer with the first result.',
+};
 
 export function importRoutes(deps: ImportRoutesDeps): Route[] {
-  return [createRoute(deps), listRoute(deps), readRoute(deps), contentRoute(deps), rejectsRoute(deps), actionRoute(deps, 'cancel'), actionRoute(deps, 'retry')];
+  return [
+    createRoute(deps),
+    listRoute(deps),
+    readRoute(deps),
+    contentRoute(deps),
+    rejectsRoute(deps),
+    actionRoute(deps, 'cancel'),
+    actionRoute(deps, 'retry'),
+  ];
 }
 
 function createRoute({ database }: ImportRoutesDeps): Route {
@@ -42,7 +74,13 @@ function createRoute({ database }: ImportRoutesDeps): Route {
     tag: TAG,
     headers: IDEMPOTENCY_HEADER,
     body: { kind: 'json', schema: importBodySchema },
-    responses: { 201: { description: 'The import; send the content next', schema: createdImportSchema, headers: { Location: 'The import', 'Idempotency-Replayed': '`true` when this is the answer of an earlier request' } } },
+    responses: {
+      201: {
+        description: 'The import; send the content next',
+        schema: createdImportSchema,
+        headers: { Location: 'The import', 'Idempotency-Replayed': '`true` when this is the answer of an earlier request' },
+      },
+    },
     errors: ['idempotency-key-invalid', 'idempotency-in-progress', 'idempotency-key-reused', 'unknown-dataset'],
     handler: async ({ body, headers, principal }) => {
       const key = idempotencyKeyOf(headers);
@@ -55,23 +93,37 @@ function createRoute({ database }: ImportRoutesDeps): Route {
         format: body.format,
         options,
         idempotency: key === null ? null : { route: CREATE_SCOPE, key, bodyHash: bodyHashOf(body) },
-        respond: (id) => ({ status: 201, body: { id, dataset: body.dataset, mode, status: 'awaiting_content', links: importLinks({ id, dataset: body.dataset }) } }),
+        respond: (id) => ({
+          status: 201,
+          body: { id, dataset: body.dataset, mode, status: 'awaiting_content', links: importLinks({ id, dataset: body.dataset }) },
+        }),
       });
       return createdReply(created);
     },
   });
 }
 
-async function checkAgainstDataset(database: Database, workspace: string, body: ImportBody): Promise<{ mode: StoredImport['mode']; options: ImportOptions }> {
+async function checkAgainstDataset(
+  database: Database,
+  workspace: string,
+  body: ImportBody,
+): Promise<{ mode: StoredImport['mode']; options: ImportOptions }> {
   const dataset = await readDataset(database.main, { workspace, name: body.dataset });
   if (dataset === undefined) throw fieldError('unknown-dataset', '/dataset', 'No dataset has this name.');
   return { mode: body.mode, options: importOptions(body, dataset) };
 }
 
 function createdReply(created: CreatedImport): ApiReply {
-  if (created.kind === 'key-reused') throw new AppError('idempotency-key-reused', { errors: [{ pointer: 'Idempotency-Key', code: 'idempotency-key-reused', message: 'It was used with another body.' }] });
+  if (created.kind === 'key-reused')
+    throw new AppError('idempotency-key-reused', {
+      errors: [{ pointer: 'Idempotency-Key', code: 'idempotency-key-reused', message: 'It was used with another body.' }],
+    });
   const location = (created.body as { links: { self: string } }).links.self;
-  return { status: created.status, body: created.body, headers: created.kind === 'replayed' ? { location, 'idempotency-replayed': 'true' } : { location } };
+  return {
+    status: created.status,
+    body: created.body,
+    headers: created.kind === 'replayed' ? { location, 'idempotency-replayed': 'true' } : { location },
+  };
 }
 
 function listRoute({ database, cursors, clock }: ImportRoutesDeps): Route {
@@ -87,7 +139,12 @@ function listRoute({ database, cursors, clock }: ImportRoutesDeps): Route {
     handler: async ({ query, principal: { workspace } }) => {
       const scope = { workspace, list: 'imports', filter: { dataset: query.dataset, status: query.status } };
       const before = query.cursor === undefined ? undefined : await cursors.decode(scope, query.cursor);
-      const found = await listImports(database.main, { workspace, ...filterOf(query), ...(before === undefined ? {} : { before }), limit: query.limit + 1 });
+      const found = await listImports(database.main, {
+        workspace,
+        ...filterOf(query),
+        ...(before === undefined ? {} : { before }),
+        limit: query.limit + 1,
+      });
       const page = found.slice(0, query.limit);
       const last = page.at(-1);
       const nextCursor = found.length > page.length && last !== undefined ? await cursors.encode(scope, last.id) : null;
@@ -126,10 +183,23 @@ function contentRoute({ receive, uploadBytesMax }: ImportRoutesDeps): Route {
     tag: TAG,
     body: { kind: 'bytes', maxBytes: uploadBytesMax },
     deadline: 'none',
-    responses: { 200: { description: 'This very content is there already', schema: acceptedContentSchema }, 202: { description: 'Received', schema: acceptedContentSchema } },
-    errors: ['not-found', 'invalid-state', 'payload-too-large', 'unsupported-media-type', 'unsupported-file', 'empty-file', 'request-timeout', 'insufficient-storage'],
+    responses: {
+      200: { description: 'This very content is there already', schema: acceptedContentSchema },
+      202: { description: 'Received', schema: acceptedContentSchema },
+    },
+    errors: [
+      'not-found',
+      'invalid-state',
+      'payload-too-large',
+      'unsupported-media-type',
+      'unsupported-file',
+      'empty-file',
+      'request-timeout',
+      'insufficient-storage',
+    ],
     handler: async (request) => {
-      if (request.headers['content-type']?.toLowerCase().startsWith('multipart/') === true) throw new AppError('unsupported-media-type', { detail: 'Send the bytes of the file themselves, not a form.' });
+      if (request.headers['content-type']?.toLowerCase().startsWith('multipart/') === true)
+        throw new AppError('unsupported-media-type', { detail: 'Send the bytes of the file themselves, not a form.' });
       return receive({ ...targetOf(request), req: request.raw.req, signal: request.signal });
     },
   });
@@ -141,11 +211,18 @@ function rejectsRoute({ database, cursors }: ImportRoutesDeps): Route {
     path: `${PATH}/rejects`,
     operationId: 'readImportRejects',
     summary: 'Read the rows that were not loaded and why, as pages or as one CSV',
-    description: 'By line. The count is exact, the list is kept up to 100,000 rows. With `Accept: text/csv` all kept ones are streamed; cells that a spreadsheet would run begin with an apostrophe.',
+    description:
+      'By line. The count is exact, the list is kept up to 100,000 rows. With `Accept: text/csv` all kept ones are streamed; cells that a spreadsheet would run begin with an apostrophe.',
     tag: TAG,
     query: plainListQuery,
     deadline: 'none',
-    responses: { 200: { description: 'A page of rejects; or all of them as CSV', schema: rejectListSchema, contentTypes: ['application/json', 'text/csv'] } },
+    responses: {
+      200: {
+        description: 'A page of rejects; or all of them as CSV',
+        schema: rejectListSchema,
+        contentTypes: ['application/json', 'text/csv'],
+      },
+    },
     errors: ['not-found', 'invalid-cursor'],
     handler: async (request) => {
       const found = await requireImport(database, targetOf(request));
@@ -164,7 +241,11 @@ function rejectsRoute({ database, cursors }: ImportRoutesDeps): Route {
 
 const ACTIONS = {
   cancel: { operationId: 'cancelImport', summary: 'Cancel an import', description: 'At once. Rows of chunks that are done stay.' },
-  retry: { operationId: 'retryImport', summary: 'Let a failed import go on from its last checkpoint', description: 'Refused where the file itself is at fault.' },
+  retry: {
+    operationId: 'retryImport',
+    summary: 'Let a failed import go on from its last checkpoint',
+    description: 'Refused where the file itself is at fault.',
+  },
 } as const;
 
 function actionRoute({ database, actions, clock }: ImportRoutesDeps, action: keyof typeof ACTIONS): Route {
@@ -178,14 +259,19 @@ function actionRoute({ database, actions, clock }: ImportRoutesDeps, action: key
     handler: async (request) => {
       const target = targetOf(request);
       requireDone(await (action === 'cancel' ? actions.cancel({ ...target, by: request.principal.keyId }) : actions.retry(target)));
-      return { status: 202, body: importAnswer(await requireImport(database, target), clock.nowMs()), headers: { location: `/v1/imports/${target.importId}` } };
+      return {
+        status: 202,
+        body: importAnswer(await requireImport(database, target), clock.nowMs()),
+        headers: { location: `/v1/imports/${target.importId}` },
+      };
     },
   });
 }
 
 function requireDone(outcome: ImportActionOutcome): void {
   if (outcome.kind === 'not-found') throw new AppError('not-found');
-  if (outcome.kind === 'refused') throw new AppError('invalid-state', { detail: `The import is ${outcome.status}. ${outcome.reason ?? ''}`.trim() });
+  if (outcome.kind === 'refused')
+    throw new AppError('invalid-state', { detail: `The import is ${outcome.status}. ${outcome.reason ?? ''}`.trim() });
 }
 
 async function requireImport(database: Database, target: ImportTarget): Promise<StoredImport> {

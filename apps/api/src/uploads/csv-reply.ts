@@ -23,7 +23,10 @@ function parseRange(range: string): [string, number] {
 
 /** @param open is not called for HEAD @param name of the file, ours: it stands in a header as it is */
 export async function sendCsv({ req, res }: RawExchange, name: string, open: () => Promise<Readable>): Promise<void> {
-  const headers = { 'content-type': 'text/csv; charset=utf-8; header=present', 'content-disposition': `attachment; filename="${name}.csv"` };
+  const headers = {
+    'content-type': 'text/csv; charset=utf-8; header=present',
+    'content-disposition': `attachment; filename="${name}.csv"`,
+  };
   if (req.method === 'HEAD') {
     res.writeHead(200, headers).end();
     return;

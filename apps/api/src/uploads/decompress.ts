@@ -98,13 +98,13 @@ type Member = {
 function openMember(packing: 'gzip' | 'zstd', sink: Sink): Member {
   const decoder = packing === 'gzip' ? createGunzip({ chunkSize: OUTPUT_BYTES }) : createZstdDecompress({ chunkSize: OUTPUT_BYTES });
   let hasEnded = false;
-  let sinkError: unknown;
+  let sinkError: Error | undefined;
   const output = (async () => {
     for await (const bytes of decoder) {
       try {
         await sink(bytes as Buffer);
       } catch (error) {
-        sinkError = error;
+        sinkError = error instanceof Error ? error : new Error(String(error));
         throw error;
       }
     }
@@ -116,7 +116,14 @@ function openMember(packing: 'gzip' | 'zstd', sink: Sink): Member {
   return {
     write: async (piece) => {
       const before = decoder.bytesWritten;
-      await Promise.race([new Promise<void>((resolve) => { decoder.write(piece, () => { resolve(); }); }), output]);
+      await Promise.race([
+        new Promise<void>((resolve) => {
+          decoder.write(piece, () => {
+            resolve();
+          });
+        }),
+        output,
+      ]);
       if (decoder.errored !== null) await output;
       const consumed = decoder.bytesWritten - before;
       // The decoder wants nothing more: it has ended its output.

@@ -37,7 +37,8 @@ export function createImportActions(deps: ImportActionsDeps): ImportActions {
       const json = JSON.stringify(events.map((event) => publicEvent(event)));
       bestEffort(deps.updates.publishEvents([{ workspace: first.workspace, subjectId: first.subjectId, json }]), 'a doorbell was not rung');
     }
-    if (dispatches.length > 0) bestEffort(deps.dispatcher.dispatch('data-import', dispatches), 'a chunk was not dispatched, the reconciler will');
+    if (dispatches.length > 0)
+      bestEffort(deps.dispatcher.dispatch('data-import', dispatches), 'a chunk was not dispatched, the reconciler will');
   };
   return {
     announce,
@@ -45,7 +46,8 @@ export function createImportActions(deps: ImportActionsDeps): ImportActions {
       const outcome = await cancelImport(deps.database, target);
       if (outcome.kind !== 'done') return outcome;
       announce({ events: outcome.events, dispatches: [] });
-      if (outcome.import.content_ref !== null) bestEffort(deps.storage.remove(outcome.import.content_ref), 'the file of a cancelled import was not removed');
+      if (outcome.import.content_ref !== null)
+        bestEffort(deps.storage.remove(outcome.import.content_ref), 'the file of a cancelled import was not removed');
       return outcome;
     },
     retry: async (target) => {

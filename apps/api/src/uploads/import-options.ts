@@ -19,7 +19,11 @@ export function importOptions(body: ImportBody, dataset: Pick<StoredDataset, 'co
 function mappingFaults(mapping: Readonly<Record<string, string>>, { columns }: Pick<StoredDataset, 'columns'>): FieldError[] {
   const taken = new Set<string>();
   return Object.entries(mapping).flatMap(([source, target]) => {
-    const message = columns.every(({ name }) => name !== target) ? 'is not a column of the dataset' : taken.has(target) ? 'is mapped twice' : null;
+    const message = columns.every(({ name }) => name !== target)
+      ? 'is not a column of the dataset'
+      : taken.has(target)
+        ? 'is mapped twice'
+        : null;
     taken.add(target);
     // The two characters that a JSON pointer escapes (RFC 6901).
     const pointer = `/mapping/${source.replaceAll('~', '~0').replaceAll('/', '~1')}`;

@@ -3,8 +3,20 @@ import type { IncomingMessage } from 'node:http';
 import { AppError, newId, type AcceptedContentAnswer, type Dispatch, type DatasetColumn } from '@millrace/shared';
 import { chunkChecksums, type UploadStorage } from '@millrace/storage';
 import {
-  acceptContent, isTransient, readImport, readImportDataset, refuseContent, releaseUploadSlot, takeUploadSlot, UPLOAD_SLOT_MS,
-  type AcceptOutcome, type Database, type LoggedEvent, type ReceivedContent, type StoredDataset, type StoredImport,
+  acceptContent,
+  isTransient,
+  readImport,
+  readImportDataset,
+  refuseContent,
+  releaseUploadSlot,
+  takeUploadSlot,
+  UPLOAD_SLOT_MS,
+  type AcceptOutcome,
+  type Database,
+  type LoggedEvent,
+  type ReceivedContent,
+  type StoredDataset,
+  type StoredImport,
 } from '@millrace/store';
 import { mapColumns, type ColumnSpec, type CsvDialect } from '@millrace/tabular';
 import type { Logger } from '@millrace/process';
@@ -34,7 +46,8 @@ export function createContentReceiver(deps: ReceiverDeps): ContentReceiver {
     const found = await requireImport(deps, upload);
     if (found.status !== 'awaiting_content') return compareWithKept(deps, upload, found);
     const slot = { importId: found.id, uploadId: newId() };
-    if (!(await takeUploadSlot(deps.database.main, slot))) throw new AppError('invalid-state', { detail: 'Another upload into this import is under way.' });
+    if (!(await takeUploadSlot(deps.database.main, slot)))
+      throw new AppError('invalid-state', { detail: 'Another upload into this import is under way.' });
     const keeper = keepSlot(deps, slot, upload.signal);
     try {
       const indexing = { format: found.format, csv: dialectOf(found) };
@@ -56,7 +69,11 @@ async function requireImport(deps: ReceiverDeps, { importId, workspace }: Upload
 }
 
 // The slot outlives a short outage of the database; an import that was cancelled ends the upload.
-function keepSlot(deps: ReceiverDeps, slot: { importId: string; uploadId: string }, request: AbortSignal): { signal: AbortSignal; end(): void } {
+function keepSlot(
+  deps: ReceiverDeps,
+  slot: { importId: string; uploadId: string },
+  request: AbortSignal,
+): { signal: AbortSignal; end(): void } {
   const lost = new AbortController();
   const timer = setInterval(() => {
     takeUploadSlot(deps.database.main, slot).then(
@@ -104,28 +121,47 @@ async function handOver(deps: ReceiverDeps, { found, spooled, received }: HandOv
   return { status: 202, body: { id: found.id, status: 'queued', sizeBytes: received.sizeBytes, sha256: received.sha256 } };
 }
 
-async function refuse(deps: ReceiverDeps, received: ReceivedContent, fault: Extract<SpooledContent, { kind: 'fault' }>['fault']): Promise<AcceptOutcome> {
+async function refuse(
+  deps: ReceiverDeps,
+  received: ReceivedContent,
+  fault: Extract<SpooledContent, { kind: 'fault' }>['fault'],
+): Promise<AcceptOutcome> {
   const told = asUploadError(fault);
   if (told !== null) throw told;
   const { code, message, line } = fault;
   return refuseContent(deps.database, received, { code, message, ...(line === undefined ? {} : { line }) });
 }
 
-async function accept(deps: ReceiverDeps, { found, spooled, received }: HandOver & { spooled: Extract<SpooledContent, { kind: 'indexed' }> }): Promise<AcceptOutcome> {
+async function accept(
+  deps: ReceiverDeps,
+  { found, spooled, received }: HandOver & { spooled: Extract<SpooledContent, { kind: 'indexed' }> },
+): Promise<AcceptOutcome> {
   const { writer, index } = spooled;
   try {
     const dataset = await readImportDataset(deps.database.main, found);
     if (dataset === undefined) return await withoutFile(writer, { kind: 'dataset-gone' });
     const columns = columnsOf(dataset);
     const { mapping, onUnknownColumn } = found.options;
-    const planned = mapColumns({ ...index, columns, onUnknownColumn, ...(mapping === undefined ? {} : { mapping }), isPositional: index.format === 'csv' && !index.dialect.header });
+    const planned = mapColumns({
+      ...index,
+      columns,
+      onUnknownColumn,
+      ...(mapping === undefined ? {} : { mapping }),
+      isPositional: index.format === 'csv' && !index.dialect.header,
+    });
     if (!planned.ok) return await withoutFile(writer, await refuse(deps, received, planned.fault));
     await writer.commit();
     const outcome = await acceptContent(deps.database, received, {
       contentRef: writer.ref,
       format: index.format,
       header: index.headerColumns,
-      plan: { columns: columns as DatasetColumn[], key: dataset.key, keepsExtra: onUnknownColumn === 'keep', columnPlan: planned.plan, dialect: index.dialect },
+      plan: {
+        columns: columns as DatasetColumn[],
+        key: dataset.key,
+        keepsExtra: onUnknownColumn === 'keep',
+        columnPlan: planned.plan,
+        dialect: index.dialect,
+      },
       bytesTotal: index.sizeBytes,
       chunks: index.chunks.map((chunk) => ({ ...chunk, checksums: chunkChecksums(spooled.checksums, chunk) })),
     });

@@ -2,7 +2,7 @@
 // What the content is for is left to receive-content.ts.
 import type { IncomingMessage } from 'node:http';
 import { AppError } from '@millrace/shared';
-import { blockChecksums, CHECKSUM_BLOCK_BYTES, type StorageWriter, type UploadStorage } from '@millrace/storage';
+import { blockChecksums, type StorageWriter, type UploadStorage } from '@millrace/storage';
 import { createChunkIndexer, fileFault, type ChunkIndexerOptions, type FileFault, type FileIndex } from '@millrace/tabular';
 import { ContentFault } from './content-fault.ts';
 import { unpack, type Packing } from './decompress.ts';
@@ -17,10 +17,17 @@ export type SpoolLimits = {
   idleMs: number;
 };
 
-export type SpoolRequest = { storage: UploadStorage; packing: Packing; indexing: Pick<ChunkIndexerOptions, 'format' | 'csv'>; limits: SpoolLimits };
+export type SpoolRequest = {
+  storage: UploadStorage;
+  packing: Packing;
+  indexing: Pick<ChunkIndexerOptions, 'format' | 'csv'>;
+  limits: SpoolLimits;
+};
 
 /** What was sent. The writer is not committed yet; whoever gets it must commit or abort it. */
-export type SpooledContent = { sizeBytes: number; sha256: string } & ({ kind: 'indexed'; writer: StorageWriter; index: FileIndex; checksums: Uint32Array } | { kind: 'fault'; fault: FileFault });
+export type SpooledContent = { sizeBytes: number; sha256: string } & (
+  { kind: 'indexed'; writer: StorageWriter; index: FileIndex; checksums: Uint32Array } | { kind: 'fault'; fault: FileFault }
+);
 
 /** A file that unpacks to more than this many times its size is a bomb; real tables rarely pass 50. */
 const UNPACK_RATIO_MAX = 200;
@@ -41,7 +48,7 @@ export async function spoolContent(req: IncomingMessage, request: SpoolRequest, 
   try {
     const spool = createSpool(writer, request, received);
     await unpack(received, request.packing, spool.write);
-    const { index, checksums } = await spool.end();
+    const { index, checksums } = spool.end();
     return { kind: 'indexed', writer, index, checksums, sizeBytes: received.sizeBytes(), sha256: received.sha256() };
   } catch (error) {
     await writer.abort();
@@ -56,13 +63,12 @@ async function drain(received: RequestBytes): Promise<void> {
   while ((await received.next()) !== null);
 }
 
-type Spool = { write(bytes: Buffer): Promise<void>; end(): Promise<{ index: FileIndex; checksums: Uint32Array }> };
+type Spool = { write(bytes: Buffer): Promise<void>; end(): { index: FileIndex; checksums: Uint32Array } };
 
 function createSpool(writer: StorageWriter, { indexing, limits }: SpoolRequest, received: RequestBytes): Spool {
   const chunkBytes = Math.max(CHUNK_BYTES, Math.ceil(limits.unpackedBytesMax / CHUNK_COUNT_MAX));
   const indexer = createChunkIndexer({ ...indexing, chunkBytes, maxRecordBytes: limits.recordBytesMax });
   const checksums = blockChecksums();
-  const blocks = createBlockWriter(writer);
   let unpackedBytes = 0;
   return {
     write: async (bytes) => {
@@ -72,47 +78,35 @@ function createSpool(writer: StorageWriter, { indexing, limits }: SpoolRequest, 
       const fault = indexer.fault();
       if (fault !== null) throw new ContentFault(fault);
       checksums.push(bytes);
-      await blocks.write(bytes);
+      await writer.write(bytes);
     },
-    end: async () => {
+    end: () => {
       const index = indexer.end();
       if (index.kind === 'fault') throw new ContentFault(index);
-      await blocks.flush();
       return { index, checksums: checksums.end() };
     },
   };
 }
 
-function requireUnpackedWithin({ unpackedBytes, receivedBytes, bytesMax }: { unpackedBytes: number; receivedBytes: number; bytesMax: number }): void {
-  if (unpackedBytes > bytesMax) throw new ContentFault(fileFault('decompression-limit', `The file unpacks to more than ${bytesMax} bytes.`));
+function requireUnpackedWithin({
+  unpackedBytes,
+  receivedBytes,
+  bytesMax,
+}: {
+  unpackedBytes: number;
+  receivedBytes: number;
+  bytesMax: number;
+}): void {
+  if (unpackedBytes > bytesMax)
+    throw new ContentFault(fileFault('decompression-limit', `The file unpacks to more than ${bytesMax} bytes.`));
   if (unpackedBytes > UNPACK_RATIO_FROM_BYTES && unpackedBytes > receivedBytes * UNPACK_RATIO_MAX) {
     throw new ContentFault(fileFault('decompression-limit', `The file unpacks to more than ${UNPACK_RATIO_MAX} times its size.`));
   }
 }
 
-// Small pieces, as the network brings them, go to the storage as blocks.
-function createBlockWriter(writer: StorageWriter): { write(bytes: Buffer): Promise<void>; flush(): Promise<void> } {
-  let waiting: Buffer[] = [];
-  let waitingBytes = 0;
-  const flush = async () => {
-    if (waitingBytes === 0) return;
-    const block = waiting.length === 1 && waiting[0] !== undefined ? waiting[0] : Buffer.concat(waiting);
-    waiting = [];
-    waitingBytes = 0;
-    await writer.write(block);
-  };
-  return {
-    write: async (bytes) => {
-      waiting.push(bytes);
-      waitingBytes += bytes.length;
-      if (waitingBytes >= CHECKSUM_BLOCK_BYTES) await flush();
-    },
-    flush,
-  };
-}
-
 /** Faults that the upload's own answer tells; all others are the import's. */
 export function asUploadError(fault: FileFault): AppError | null {
-  if (fault.code === 'empty-file') return new AppError('empty-file', { errors: [{ pointer: '', code: 'empty-file', message: fault.message }] });
+  if (fault.code === 'empty-file')
+    return new AppError('empty-file', { errors: [{ pointer: '', code: 'empty-file', message: fault.message }] });
   return fault.code === 'unsupported-file' ? new AppError('unsupported-file', { detail: fault.message }) : null;
 }

@@ -12,7 +12,16 @@ describe('content of imports', () => {
   let api: ImportApi;
   beforeAll(async () => {
     api = await createImportApi();
-    await api.client.send('/v1/datasets/items', json('PUT', { columns: [{ name: 'sku', type: 'text' }, { name: 'quantity', type: 'integer' }], key: ['sku'] }));
+    await api.client.send(
+      '/v1/datasets/items',
+      json('PUT', {
+        columns: [
+          { name: 'sku', type: 'text' },
+          { name: 'quantity', type: 'integer' },
+        ],
+        key: ['sku'],
+      }),
+    );
   });
   afterAll(async () => {
     await api.close();
@@ -26,17 +35,35 @@ describe('content of imports', () => {
     expect(answer.status).toBe(201);
     return answer.body.id;
   };
-  const put = (id: string, body: Buffer | string, headers: Record<string, string> = {}) => api.client.send(`/v1/imports/${id}/content`, { method: 'PUT', body: typeof body === 'string' ? body : new Uint8Array(body), headers });
+  const put = (id: string, body: Buffer | string, headers: Record<string, string> = {}) =>
+    api.client.send(`/v1/imports/${id}/content`, { method: 'PUT', body: typeof body === 'string' ? body : new Uint8Array(body), headers });
   const read = async (id: string) => (await api.client.get(`/v1/imports/${id}`)).body;
   const sha256 = (bytes: Buffer | string) => createHash('sha256').update(bytes).digest('hex');
 
   it('takes a file, queues its first chunk, and says what it got', async () => {
     const id = await make();
-    expect(await read(id)).toMatchObject({ status: 'awaiting_content', format: 'auto', sizeBytes: null, bytesTotal: null, rowsInserted: 0, chunksTotal: null, maxRejects: null });
+    expect(await read(id)).toMatchObject({
+      status: 'awaiting_content',
+      format: 'auto',
+      sizeBytes: null,
+      bytesTotal: null,
+      rowsInserted: 0,
+      chunksTotal: null,
+      maxRejects: null,
+    });
     const answer = await put(id, FILE);
     expect([answer.status, answer.body]).toEqual([202, { id, status: 'queued', sizeBytes: FILE.length, sha256: sha256(FILE) }]);
     expect(api.jobs.at(-1)).toMatchObject({ generation: 1, delayMs: 0 });
-    expect(await read(id)).toMatchObject({ status: 'queued', format: 'csv', header: ['sku', 'quantity'], bytesTotal: FILE.length, bytesDone: 0, chunksTotal: 1, chunksDone: 0, sha256: sha256(FILE) });
+    expect(await read(id)).toMatchObject({
+      status: 'queued',
+      format: 'csv',
+      header: ['sku', 'quantity'],
+      bytesTotal: FILE.length,
+      bytesDone: 0,
+      chunksTotal: 1,
+      chunksDone: 0,
+      sha256: sha256(FILE),
+    });
   });
 
   const big = `sku,quantity\n${Array.from({ length: 20_000 }, (_, index) => `key-${index},${index}`).join('\n')}\n`;
@@ -47,7 +74,11 @@ describe('content of imports', () => {
     ['gzip padded with zeros', Buffer.concat([gzipSync(big), Buffer.alloc(512)]), {}],
     ['zstd by its first bytes', zstdCompressSync(big), {}],
     ['zstd by Content-Encoding', zstdCompressSync(big), { 'content-encoding': 'zstd' }],
-    ['zstd of several frames', Buffer.concat([zstdCompressSync(big.slice(0, 5_001)), zstdCompressSync(big.slice(5_001, 9_000)), zstdCompressSync(big.slice(9_000))]), {}],
+    [
+      'zstd of several frames',
+      Buffer.concat([zstdCompressSync(big.slice(0, 5_001)), zstdCompressSync(big.slice(5_001, 9_000)), zstdCompressSync(big.slice(9_000))]),
+      {},
+    ],
   ];
   it.each(packed)('unpacks %s', async (_name, bytes, headers) => {
     const id = await make();
@@ -65,7 +96,12 @@ describe('content of imports', () => {
   it.each(broken)('fails the import as corrupt-archive for %s', async (_name, bytes) => {
     const id = await make();
     expect((await put(id, bytes)).status).toBe(202);
-    expect(await read(id)).toMatchObject({ status: 'failed', error: { code: 'corrupt-archive' }, sizeBytes: bytes.length, sha256: sha256(bytes) });
+    expect(await read(id)).toMatchObject({
+      status: 'failed',
+      error: { code: 'corrupt-archive' },
+      sizeBytes: bytes.length,
+      sha256: sha256(bytes),
+    });
   });
 
   function flipped(bytes: Buffer, at: number): Buffer {
@@ -109,7 +145,10 @@ describe('content of imports', () => {
     expect((await put(id, Buffer.from('89504e470d0a1a0a00', 'hex'))).body).toMatchObject({ status: 415, code: 'unsupported-file' });
     expect((await put(id, gzipSync(gzipSync(FILE)))).body).toMatchObject({ status: 415, code: 'unsupported-file' });
     expect((await put(id, FILE, { 'content-encoding': 'br' })).body).toMatchObject({ status: 415, code: 'unsupported-media-type' });
-    expect((await put(id, FILE, { 'content-type': 'multipart/form-data; boundary=x' })).body).toMatchObject({ status: 415, code: 'unsupported-media-type' });
+    expect((await put(id, FILE, { 'content-type': 'multipart/form-data; boundary=x' })).body).toMatchObject({
+      status: 415,
+      code: 'unsupported-media-type',
+    });
     const tooLarge = Buffer.alloc(TEST_LIMITS.uploadBytesMax + 1, 'a');
     expect((await put(id, tooLarge)).body).toMatchObject({ status: 413, code: 'payload-too-large' });
     expect((await undeclared(id, tooLarge)).body).toMatchObject({ status: 413, code: 'payload-too-large' });
@@ -117,7 +156,8 @@ describe('content of imports', () => {
     expect((await put(id, FILE)).status).toBe(202);
   });
 
-  const undeclared = (id: string, bytes: Buffer) => api.client.send(`/v1/imports/${id}/content`, { method: 'PUT', body: new Blob([new Uint8Array(bytes)]).stream(), duplex: 'half' });
+  const undeclared = (id: string, bytes: Buffer) =>
+    api.client.send(`/v1/imports/${id}/content`, { method: 'PUT', body: new Blob([new Uint8Array(bytes)]).stream(), duplex: 'half' });
 
   it('takes content sent twice only when it is the same', async () => {
     const id = await make();
@@ -133,17 +173,21 @@ describe('content of imports', () => {
   it('lets one of two uploads at once win', async () => {
     const id = await make();
     const answers = await Promise.all([put(id, gzipSync(big)), put(id, gzipSync(big))]);
-    expect(answers.map(({ status }) => status).sort()).toEqual([202, 409]);
+    expect(answers.map(({ status }) => status).sort((a, b) => a - b)).toEqual([202, 409]);
   });
 
   // A client that says it will send more than it does: the socket stays in our hands.
   const beginUpload = (id: string) => {
     const url = new URL(api.baseUrl);
     const socket = connect(Number(url.port), url.hostname);
-    socket.write(`PUT /v1/imports/${id}/content HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${api.adminKey}\r\ncontent-length: 100000\r\n\r\n${FILE}`);
+    socket.write(
+      `PUT /v1/imports/${id}/content HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${api.adminKey}\r\ncontent-length: 100000\r\n\r\n${FILE}`,
+    );
     return socket;
   };
-  const slotOf = async (id: string) => (await api.database.main.query<{ upload_id: string | null }>('SELECT upload_id FROM millrace.imports WHERE id = $1', [id])).rows[0]?.upload_id;
+  const slotOf = async (id: string) =>
+    (await api.database.main.query<{ upload_id: string | null }>('SELECT upload_id FROM millrace.imports WHERE id = $1', [id])).rows[0]
+      ?.upload_id;
 
   it('leaves neither file nor slot behind when the client goes away', async () => {
     const before = await api.files();
@@ -174,7 +218,7 @@ describe('content of imports', () => {
     await eventually(async () => expect([await slotOf(id), await api.files()]).toEqual([null, before]));
   });
 
-  it('knows only the imports of the caller\'s workspace', async () => {
+  it("knows only the imports of the caller's workspace", async () => {
     const id = await make();
     const other = await api.clientOf('elsewhere');
     for (const answer of [
@@ -184,14 +228,27 @@ describe('content of imports', () => {
       await other.get(`/v1/imports/${id}/rejects`),
       await other.get('/v1/datasets/items'),
       await other.get('/v1/datasets/items/rows'),
-    ]) expect(answer.body).toMatchObject({ status: 404, code: 'not-found' });
-    expect((await other.post('/v1/imports', { dataset: 'items', mode: 'insert' })).body).toMatchObject({ status: 422, code: 'unknown-dataset', errors: [{ pointer: '/dataset' }] });
+    ])
+      expect(answer.body).toMatchObject({ status: 404, code: 'not-found' });
+    expect((await other.post('/v1/imports', { dataset: 'items', mode: 'insert' })).body).toMatchObject({
+      status: 422,
+      code: 'unknown-dataset',
+      errors: [{ pointer: '/dataset' }],
+    });
     expect((await other.get<{ items: unknown[] }>('/v1/imports')).body.items).toEqual([]);
   });
 
   it('removes the file of an import that is cancelled, and the dataset waits for imports under way', async () => {
     const before = await api.files();
-    await api.client.send('/v1/datasets/busy', json('PUT', { columns: [{ name: 'sku', type: 'text' }, { name: 'quantity', type: 'integer' }] }));
+    await api.client.send(
+      '/v1/datasets/busy',
+      json('PUT', {
+        columns: [
+          { name: 'sku', type: 'text' },
+          { name: 'quantity', type: 'integer' },
+        ],
+      }),
+    );
     const id = await make({ dataset: 'busy' });
     await put(id, FILE);
     expect((await api.files()).length).toBe(before.length + 1);

@@ -1,4 +1,5 @@
 // How one attempt at a phase ended, as a value. Everything a handler throws is turned into one of these in one place.
+import { types } from 'node:util';
 import { AppError, type RetryPolicy, backoffDelayMs } from '@millrace/shared';
 import { isPermanentError } from '@millrace/sdk';
 import type { PhaseError } from '@millrace/store';
@@ -42,10 +43,11 @@ export function outcomeOfThrown(thrown: unknown, stopped: StopReason | undefined
   if (stopped === 'cancelled' || stopped === 'lease-lost') return { kind: 'abandoned', reason: stopped };
   if (stopped === 'shutdown') return { kind: 'interrupted', reason: 'shutdown', delayMs: 0 };
   if (stopped !== undefined) return { kind: 'failed', error: timeoutError(stopped), permanent: false };
+  if (!isError(thrown)) return { kind: 'failed', error: { code: 'error', message: clean(`something that is no Error was thrown: ${preview(thrown)}`, MESSAGE_CHARS_MAX) }, permanent: false };
   if (thrown instanceof LockUnavailable) return { kind: 'interrupted', reason: 'lock-held', delayMs: LOCK_RETRY_MS };
   // Only our own parts throw this code; a handler's failed call to some other service is the handler's failure.
   if (thrown instanceof AppError && thrown.code === 'dependency-unavailable') return { kind: 'interrupted', reason: 'dependency-unavailable', delayMs: DEPENDENCY_RETRY_MS };
-  return { kind: 'failed', error: describeThrown(thrown), permanent: isPermanentError(thrown) };
+  return { kind: 'failed', error: describeError(thrown), permanent: quietly(() => isPermanentError(thrown)) === true };
 }
 
 export function timeoutError(reason: 'soft-timeout' | 'hard-timeout'): PhaseError {
@@ -58,19 +60,32 @@ export function retryDelayMs(failure: { attempt: number; attemptMax: number; per
   return backoffDelayMs(policy.backoff, failure.attempt, random);
 }
 
-// Anything can be thrown: a string, null, an object that lies about its message. NUL would be refused by PostgreSQL.
-function describeThrown(thrown: unknown): PhaseError {
-  if (!(thrown instanceof Error)) return { code: 'error', message: clean(`something that is no Error was thrown: ${preview(thrown)}`, MESSAGE_CHARS_MAX) };
-  const code = (thrown as { code?: unknown }).code;
-  const stack = typeof thrown.stack === 'string' ? { stack: clean(thrown.stack, STACK_CHARS_MAX) } : {};
-  return { code: clean(typeof code === 'string' && code !== '' ? code : thrown.name, 100), message: clean(String(thrown.message), MESSAGE_CHARS_MAX), ...stack };
+// Anything can be thrown: a string, null, an error of another realm, one whose message throws in turn. NUL would be refused by PostgreSQL.
+function isError(thrown: unknown): thrown is Error {
+  return quietly(() => types.isNativeError(thrown) || thrown instanceof Error) === true;
+}
+
+function describeError(error: Error): PhaseError {
+  const text = (read: () => unknown): string | undefined => {
+    const value = quietly(read);
+    return typeof value === 'string' && value !== '' ? value : undefined;
+  };
+  const code = text(() => (error as { code?: unknown }).code) ?? text(() => error.name) ?? 'Error';
+  const message = text(() => String(error.message)) ?? '';
+  const stack = text(() => error.stack);
+  return { code: clean(code, 100), message: clean(message, MESSAGE_CHARS_MAX), ...(stack === undefined ? {} : { stack: clean(stack, STACK_CHARS_MAX) }) };
 }
 
 function preview(value: unknown): string {
+  return quietly(() => (typeof value === 'object' ? (JSON.stringify(value) ?? 'undefined') : String(value))) ?? typeof value;
+}
+
+// What lies about itself has nothing to tell, and that it cannot be read is no news either.
+function quietly<T>(read: () => T): T | undefined {
   try {
-    return typeof value === 'object' ? (JSON.stringify(value) ?? 'undefined') : String(value);
+    return read();
   } catch {
-    return typeof value;
+    return undefined;
   }
 }
 

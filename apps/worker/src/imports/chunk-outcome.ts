@@ -26,10 +26,15 @@ const FAILURE_BACKOFF: BackoffPolicy = { type: 'exponential', delay: '1s', max: 
 const MESSAGE_CHARS_MAX = 500;
 
 /** @param random in [0, 1) */
-export function decideAfter(error: unknown, past: ChunkPast, { stopped, random }: { stopped: StopReason | undefined; random: number }): ChunkDecision {
+export function decideAfter(
+  error: unknown,
+  past: ChunkPast,
+  { stopped, random }: { stopped: StopReason | undefined; random: number },
+): ChunkDecision {
   if (stopped === 'lease-lost') return { kind: 'abandon' };
   if (stopped === 'shutdown') return { kind: 'interrupt', delayMs: 0 };
-  if (isTransient(error) && past.interruptions < INTERRUPTIONS_MAX) return { kind: 'interrupt', delayMs: backoffDelayMs(INTERRUPTION_BACKOFF, past.interruptions + 1, random) };
+  if (isTransient(error) && past.interruptions < INTERRUPTIONS_MAX)
+    return { kind: 'interrupt', delayMs: backoffDelayMs(INTERRUPTION_BACKOFF, past.interruptions + 1, random) };
   const message = describe(error, past.ordinal);
   if (past.attempts + 1 >= ATTEMPTS_MAX) return { kind: 'fail', message };
   return { kind: 'retry', delayMs: backoffDelayMs(FAILURE_BACKOFF, past.attempts + 1, random), message };

@@ -5,7 +5,17 @@ import type { DeliveryOutcome, JobDispatcher } from '@millrace/queue';
 import type { UpdatePublisher } from '@millrace/redis';
 import type { JobRef } from '@millrace/shared';
 import { openChunk, type UploadStorage } from '@millrace/storage';
-import { claimChunk, failImport, finishImport, loadChunk, releaseChunk, type ClaimedChunk, type Database, type ImportFailure, type LoadOutcome } from '@millrace/store';
+import {
+  claimChunk,
+  failImport,
+  finishImport,
+  loadChunk,
+  releaseChunk,
+  type ClaimedChunk,
+  type Database,
+  type ImportFailure,
+  type LoadOutcome,
+} from '@millrace/store';
 import { decideAfter, type ChunkDecision } from './chunk-outcome.ts';
 import { keepChunkLease, LEASE_MS, type ChunkLease } from './chunk-lease.ts';
 import { createChunkSource } from './chunk-source.ts';
@@ -70,13 +80,24 @@ async function runChunk(deps: ImportEngineDeps, chunk: ClaimedChunk, running: Se
   const lease = keepChunkLease(deps, chunk);
   running.add(lease);
   try {
-    const bytes = await openChunk(deps.storage, { ...chunk, ref: chunk.contentRef, checksums: Buffer.from(chunk.checksums, 'hex'), fileBytes: chunk.bytesTotal });
+    const bytes = await openChunk(deps.storage, {
+      ...chunk,
+      ref: chunk.contentRef,
+      checksums: Buffer.from(chunk.checksums, 'hex'),
+      fileBytes: chunk.bytesTotal,
+    });
     if (bytes === null) return await fail(deps, chunk, sourceChanged());
-    const outcome = await loadChunk(deps.database, { chunk, worker: deps.workerId, source: createChunkSource(chunk, bytes), signal: lease.signal });
+    const outcome = await loadChunk(deps.database, {
+      chunk,
+      worker: deps.workerId,
+      source: createChunkSource(chunk, bytes),
+      signal: lease.signal,
+    });
     return await conclude(deps, chunk, outcome);
   } catch (error) {
     const decision = decideAfter(error, chunk, { stopped: lease.stopReason(), random: Math.random() });
-    if (decision.kind !== 'abandon') deps.log.warn({ err: error, importId: chunk.importId, chunk: chunk.ordinal, decision: decision.kind }, 'a chunk was not loaded');
+    if (decision.kind !== 'abandon')
+      deps.log.warn({ err: error, importId: chunk.importId, chunk: chunk.ordinal, decision: decision.kind }, 'a chunk was not loaded');
     return await giveBack(deps, chunk, decision);
   } finally {
     lease.end();
@@ -87,7 +108,10 @@ async function runChunk(deps: ImportEngineDeps, chunk: ClaimedChunk, running: Se
 async function conclude(deps: ImportEngineDeps, chunk: ClaimedChunk, outcome: LoadOutcome): Promise<DeliveryOutcome> {
   if (outcome.kind === 'lease-lost') return { kind: 'finished' };
   if (outcome.kind === 'too-many-rejects') {
-    const error = { code: 'too-many-rejects', message: `More than ${chunk.options.maxRejects ?? 0} rows were rejected; the rows of chunk ${chunk.ordinal + 1} and later ones were not loaded.` };
+    const error = {
+      code: 'too-many-rejects',
+      message: `More than ${chunk.options.maxRejects ?? 0} rows were rejected; the rows of chunk ${chunk.ordinal + 1} and later ones were not loaded.`,
+    };
     return fail(deps, chunk, { error, rejects: outcome.rejects, rejectCount: outcome.count });
   }
   await announce(deps, outcome);
@@ -113,14 +137,19 @@ async function giveBack(deps: ImportEngineDeps, chunk: ClaimedChunk, decision: C
     case 'fail':
       return fail(deps, chunk, { error: { code: 'internal', message: decision.message }, rejects: [], rejectCount: 0 });
     case 'interrupt':
-      return (await releaseChunk(deps.database.main, held, { outcome: 'interrupted', delayMs: decision.delayMs })) ? { kind: 'later', delayMs: decision.delayMs } : { kind: 'finished' };
+      return (await releaseChunk(deps.database.main, held, { outcome: 'interrupted', delayMs: decision.delayMs }))
+        ? { kind: 'later', delayMs: decision.delayMs }
+        : { kind: 'finished' };
     case 'retry':
-      return (await releaseChunk(deps.database.main, held, { outcome: 'failed', delayMs: decision.delayMs })) ? { kind: 'retry', delayMs: decision.delayMs, message: decision.message } : { kind: 'finished' };
+      return (await releaseChunk(deps.database.main, held, { outcome: 'failed', delayMs: decision.delayMs }))
+        ? { kind: 'retry', delayMs: decision.delayMs, message: decision.message }
+        : { kind: 'finished' };
   }
 }
 
 // The import is complete whatever becomes of this: the sweep finds a file that stays, and an index that lags only costs time.
 async function tidyUp(deps: ImportEngineDeps, chunk: ClaimedChunk): Promise<void> {
   const results = await Promise.allSettled([deps.storage.remove(chunk.contentRef), finishImport(deps.database, chunk)]);
-  for (const result of results) if (result.status === 'rejected') deps.log.warn({ err: result.reason, importId: chunk.importId }, 'tidying up after an import failed');
+  for (const result of results)
+    if (result.status === 'rejected') deps.log.warn({ err: result.reason, importId: chunk.importId }, 'tidying up after an import failed');
 }

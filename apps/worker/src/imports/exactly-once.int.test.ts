@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { claimChunk, loadChunk, reclaimChunk, releaseChunk } from '@millrace/store';
 import { openChunk } from '@millrace/storage';
+import { eventually } from '@millrace/testing';
 import { createChunkSource } from './chunk-source.ts';
 import { createImportFixture, type ImportFixture } from './test-support/import-fixture.ts';
 
@@ -28,15 +29,22 @@ describe('exactly once', () => {
     if (job === undefined) throw new Error('nothing was dispatched');
     return { importId, job };
   };
-  const rowsOf = (name: string) => fixture.rows<{ sku: string; quantity: number }>(`SELECT sku, quantity FROM data_default.${name} ORDER BY sku`);
-  const expire = (id: string) => fixture.database.main.query("UPDATE millrace.import_chunks SET due_at = now() - interval '1 second' WHERE id = $1", [id]);
+  const rowsOf = (name: string) =>
+    fixture.rows<{ sku: string; quantity: number }>(`SELECT sku, quantity FROM data_default.${name} ORDER BY sku`);
+  const expire = (id: string) =>
+    fixture.database.main.query("UPDATE millrace.import_chunks SET due_at = now() - interval '1 second' WHERE id = $1", [id]);
   const claimAs = async (worker: string, job: { id: string; generation: number }) => {
     const claim = await claimChunk(fixture.database.hot, job, { worker, leaseMs: 10_000 });
     if (claim.kind !== 'claimed') throw new Error(`the chunk was not claimed: ${claim.kind}`);
     return claim.chunk;
   };
   const bytesOf = async (chunk: Awaited<ReturnType<typeof claimAs>>) => {
-    const bytes = await openChunk(fixture.storage, { ...chunk, ref: chunk.contentRef, checksums: Buffer.from(chunk.checksums, 'hex'), fileBytes: chunk.bytesTotal });
+    const bytes = await openChunk(fixture.storage, {
+      ...chunk,
+      ref: chunk.contentRef,
+      checksums: Buffer.from(chunk.checksums, 'hex'),
+      fileBytes: chunk.bytesTotal,
+    });
     if (bytes === null) throw new Error('the file has changed');
     return bytes;
   };
@@ -77,7 +85,9 @@ describe('exactly once', () => {
     const bytes = await bytesOf(chunk);
     expect(chunk.fence).toBeGreaterThan(stopped.fence);
     expect(await loadAs('stopped', stopped, bytes)).toEqual({ kind: 'lease-lost' });
-    expect(await releaseChunk(fixture.database.main, { ...stopped, worker: 'stopped' }, { outcome: 'interrupted', delayMs: 0 })).toBe(false);
+    expect(await releaseChunk(fixture.database.main, { ...stopped, worker: 'stopped' }, { outcome: 'interrupted', delayMs: 0 })).toBe(
+      false,
+    );
     expect(await rowsOf('overlap')).toEqual([]);
     expect(await loadAs('other', chunk, bytes)).toMatchObject({ kind: 'committed', ended: true });
     expect(await rowsOf('overlap')).toHaveLength(3);
@@ -99,6 +109,30 @@ describe('exactly once', () => {
     client.release(true);
     expect(await fixture.engine('other').handle(reclaimed?.dispatches[0] ?? job)).toEqual({ kind: 'finished' });
     expect(await rowsOf('holding')).toHaveLength(3);
+  });
+
+  it('goes on after the server ended the connection in the middle of a chunk, at no cost of attempts', async () => {
+    await fixture.define('cut', { columns: COLUMNS, key: ['sku'] });
+    const lines = Array.from({ length: 200_000 }, (_, index) => `k${index},${index}`);
+    const importId = await fixture.upload({ dataset: 'cut' }, `sku,quantity\n${lines.join('\n')}\n`);
+    const [job] = fixture.jobs.splice(0);
+    if (job === undefined) throw new Error('nothing was dispatched');
+    const engine = fixture.engine('worker');
+    const handled = engine.handle(job);
+    await eventually(async () => {
+      const ended = await fixture.rows('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1', [
+        `millrace ${job.id}/1`,
+      ]);
+      expect(ended).toHaveLength(1);
+    });
+    expect(await handled).toMatchObject({ kind: 'later' });
+    expect(await fixture.rows('SELECT attempts, interruptions FROM millrace.import_chunks WHERE id = $1', [job.id])).toEqual([
+      { attempts: 0, interruptions: 1 },
+    ]);
+    fixture.jobs.push(job);
+    await fixture.runAll(engine);
+    expect(await fixture.read(importId)).toMatchObject({ status: 'completed', rows_inserted: 200_000, rows_rejected: 0 });
+    expect(await rowsOf('cut')).toHaveLength(200_000);
   });
 
   it('does not take a chunk from a worker whose lease is alive', async () => {

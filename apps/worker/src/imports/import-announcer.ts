@@ -7,10 +7,17 @@ import type { Dispatch } from '@millrace/shared';
 import type { LoggedEvent } from '@millrace/store';
 import { bySubject } from '../engine/event-publisher.ts';
 
-export type ImportAnnouncerDeps = { updates: Pick<UpdatePublisher, 'publishEvents'>; dispatcher: Pick<JobDispatcher, 'dispatch'>; log: Logger };
+export type ImportAnnouncerDeps = {
+  updates: Pick<UpdatePublisher, 'publishEvents'>;
+  dispatcher: Pick<JobDispatcher, 'dispatch'>;
+  log: Logger;
+};
 
 /** Settles when both were tried; never rejects. */
-export async function announce(deps: ImportAnnouncerDeps, { events, dispatches }: { events: readonly LoggedEvent[]; dispatches: readonly Dispatch[] }): Promise<void> {
+export async function announce(
+  deps: ImportAnnouncerDeps,
+  { events, dispatches }: { events: readonly LoggedEvent[]; dispatches: readonly Dispatch[] },
+): Promise<void> {
   const [dispatched, published] = await Promise.allSettled([
     deps.dispatcher.dispatch('data-import', dispatches),
     events.length === 0 ? undefined : deps.updates.publishEvents(bySubject(events)),

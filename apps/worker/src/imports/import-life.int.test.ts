@@ -20,11 +20,15 @@ describe('imports', () => {
   });
 
   const file = (...lines: string[]) => ['sku,quantity', ...lines, ''].join('\n');
-  const eventsOf = async (importId: string) => (await readEvents(fixture.database.main, { subjectId: importId, limit: 100 })).map(({ seq, type }) => `${seq} ${type}`);
+  const eventsOf = async (importId: string) =>
+    (await readEvents(fixture.database.main, { subjectId: importId, limit: 100 })).map(({ seq, type }) => `${seq} ${type}`);
 
   it('keeps rejects with their lines over chunk borders, multi-line records included', async () => {
     await fixture.define('lines', { columns: COLUMNS, key: ['sku'] });
-    const importId = await fixture.upload({ dataset: 'lines', chunkBytes: 10 }, 'sku,quantity\n"a\nb\nc",1\nx,many\n"d\ne",2\ny,-1\nz,3,4\n"w\nv",no\nlast,9\n');
+    const importId = await fixture.upload(
+      { dataset: 'lines', chunkBytes: 10 },
+      'sku,quantity\n"a\nb\nc",1\nx,many\n"d\ne",2\ny,-1\nz,3,4\n"w\nv",no\nlast,9\n',
+    );
     await fixture.runAll(fixture.engine('worker'));
     expect(await fixture.rejectsOf(importId)).toEqual([
       [5, 'quantity', 'type', 'x,many'],
@@ -33,7 +37,11 @@ describe('imports', () => {
       [10, 'quantity', 'type', '"w\nv",no'],
     ]);
     expect(await fixture.read(importId)).toMatchObject({ status: 'completed', rows_inserted: 3, rows_rejected: 4 });
-    expect(await fixture.rows('SELECT sku, _line::int AS line FROM data_default.lines ORDER BY _line')).toEqual([{ sku: 'a\nb\nc', line: 2 }, { sku: 'd\ne', line: 6 }, { sku: 'last', line: 12 }]);
+    expect(await fixture.rows('SELECT sku, _line::int AS line FROM data_default.lines ORDER BY _line')).toEqual([
+      { sku: 'a\nb\nc', line: 2 },
+      { sku: 'd\ne', line: 6 },
+      { sku: 'last', line: 12 },
+    ]);
   });
 
   it('writes its events without a gap, and removes the file at the end', async () => {
@@ -41,8 +49,18 @@ describe('imports', () => {
     const importId = await fixture.upload({ dataset: 'events', chunkBytes: 4 }, file('a,1', 'b,2'));
     const { content_ref: ref } = await fixture.read(importId);
     await fixture.runAll(fixture.engine('worker'));
-    expect(await eventsOf(importId)).toEqual(['1 import.queued', '2 import.started', '3 import.chunk', '4 import.chunk', '5 import.completed']);
-    expect(await readImportHead(fixture.database.main, { importId, workspace: 'default' })).toEqual({ status: 'completed', seqLast: 5, ended: true });
+    expect(await eventsOf(importId)).toEqual([
+      '1 import.queued',
+      '2 import.started',
+      '3 import.chunk',
+      '4 import.chunk',
+      '5 import.completed',
+    ]);
+    expect(await readImportHead(fixture.database.main, { importId, workspace: 'default' })).toEqual({
+      status: 'completed',
+      seqLast: 5,
+      ended: true,
+    });
     expect(await readImportHead(fixture.database.main, { importId, workspace: 'other' })).toBeUndefined();
     expect(await fixture.storage.size(ref ?? '')).toBeNull();
     expect((await fixture.read(importId)).bytes_done).toBe(file('a,1', 'b,2').length);
@@ -57,7 +75,14 @@ describe('imports', () => {
   });
 
   it('imports NDJSON, keeps unknown keys where asked to, and digits of big numbers', async () => {
-    await fixture.define('ndjson', { columns: [{ name: 'id', type: 'bigint' }, { name: 'amount', type: 'numeric' }, { name: 'tags', type: 'json' }], key: ['id'] });
+    await fixture.define('ndjson', {
+      columns: [
+        { name: 'id', type: 'bigint' },
+        { name: 'amount', type: 'numeric' },
+        { name: 'tags', type: 'json' },
+      ],
+      key: ['id'],
+    });
     const importId = await fixture.upload(
       { dataset: 'ndjson', options: { onUnknownColumn: 'keep' } },
       '{"id":9007199254740993,"amount":12345678901234567890.12,"tags":["x",{"y":1}]}\nnonsense\n{"id":2,"colour":"red","size":1.50}\n',
@@ -72,11 +97,18 @@ describe('imports', () => {
 
   it('fails when more rows are rejected than allowed: the rows of that chunk are not loaded, its rejects are listed', async () => {
     await fixture.define('strict', { columns: COLUMNS, key: ['sku'] });
-    const importId = await fixture.upload({ dataset: 'strict', chunkBytes: 10, options: { maxRejects: 1 } }, file('a,1', 'b,no', 'c,3', 'a,7', 'd,4', 'e,no', 'f,6'));
+    const importId = await fixture.upload(
+      { dataset: 'strict', chunkBytes: 10, options: { maxRejects: 1 } },
+      file('a,1', 'b,no', 'c,3', 'a,7', 'd,4', 'e,no', 'f,6'),
+    );
     await fixture.runAll(fixture.engine('worker'));
     const failed = await fixture.read(importId);
     expect(failed).toMatchObject({ status: 'failed', error: { code: 'too-many-rejects' }, rows_rejected: 3 });
-    expect((await fixture.rejectsOf(importId)).map(([line, , code]) => [line, code])).toEqual([[3, 'type'], [5, 'duplicate'], [7, 'type']]);
+    expect((await fixture.rejectsOf(importId)).map(([line, , code]) => [line, code])).toEqual([
+      [3, 'type'],
+      [5, 'duplicate'],
+      [7, 'type'],
+    ]);
     const loaded = await fixture.rows<{ sku: string }>('SELECT sku FROM data_default.strict ORDER BY sku');
     expect(loaded).toHaveLength(failed.rows_inserted);
     expect(loaded.map(({ sku }) => sku)).not.toContain('d');
@@ -94,7 +126,9 @@ describe('imports', () => {
       await fixture.runAll(fixture.engine('worker'));
       const done = await fixture.read(importId);
       expect(done).toMatchObject(
-        mode === 'insert' ? { status: 'completed', rows_inserted: 50, rows_rejected: 2 } : { status: 'completed', rows_updated: 1, rows_unchanged: 49, rows_superseded: 1, rows_rejected: 1 },
+        mode === 'insert'
+          ? { status: 'completed', rows_inserted: 50, rows_rejected: 2 }
+          : { status: 'completed', rows_updated: 1, rows_unchanged: 49, rows_superseded: 1, rows_rejected: 1 },
       );
       const rejects = await fixture.rejectsOf(importId);
       expect(rejects.map(([line, , code]) => [line, code])).toContainEqual([22, 'constraint']);
@@ -113,7 +147,10 @@ describe('imports', () => {
     expect(outcome).toMatchObject({ kind: 'done', import: { status: 'cancelled', rows_inserted: 1 } });
     expect(await fixture.runAll(engine)).toEqual([{ kind: 'finished' }]);
     expect(await fixture.rows('SELECT sku FROM data_default.cancelled')).toEqual([{ sku: 'a' }]);
-    expect(await cancelImport(fixture.database, { importId, workspace: 'default', by: 'test' })).toEqual({ kind: 'refused', status: 'cancelled' });
+    expect(await cancelImport(fixture.database, { importId, workspace: 'default', by: 'test' })).toEqual({
+      kind: 'refused',
+      status: 'cancelled',
+    });
     expect((await eventsOf(importId)).at(-1)).toBe('4 import.cancelled');
   });
 
@@ -155,20 +192,33 @@ describe('imports', () => {
     while (engine.activeCount() === 0) await new Promise((resolve) => setImmediate(resolve));
     await engine.drain(0);
     expect(await handled).toEqual({ kind: 'later', delayMs: 0 });
-    expect(await fixture.rows('SELECT status, attempts, crashes FROM millrace.import_chunks WHERE id = $1', [job.id])).toEqual([{ status: 'queued', attempts: 0, crashes: 0 }]);
+    expect(await fixture.rows('SELECT status, attempts, crashes FROM millrace.import_chunks WHERE id = $1', [job.id])).toEqual([
+      { status: 'queued', attempts: 0, crashes: 0 },
+    ]);
     expect(await fixture.rows('SELECT count(*)::int AS count FROM data_default.drained')).toEqual([{ count: 0 }]);
     fixture.jobs.push(job);
     await fixture.runAll(fixture.engine('next'));
     expect(await fixture.rows('SELECT count(*)::int AS count FROM data_default.drained')).toEqual([{ count: 50_000 }]);
   });
 
-  it('hands the rows of a finished import to flows: an insert\'s own in the order of the file, of an upsert the whole dataset', async () => {
+  it("hands the rows of a finished import to flows: an insert's own in the order of the file, of an upsert the whole dataset", async () => {
     await fixture.define('handed', { columns: [...COLUMNS, { name: 'seen', type: 'timestamptz' }], key: ['sku'] });
     const before = await fixture.upload({ dataset: 'handed' }, 'sku,quantity,seen\nold,1,2024-01-01T00:00:00Z\n');
-    const importId = await fixture.upload({ dataset: 'handed', chunkBytes: 20_000 }, `sku,quantity\n${Array.from({ length: 12_000 }, (_, index) => `k${12_000 - index},${index}`).join('\n')}\n`);
+    const importId = await fixture.upload(
+      { dataset: 'handed', chunkBytes: 20_000 },
+      `sku,quantity\n${Array.from({ length: 12_000 }, (_, index) => `k${12_000 - index},${index}`).join('\n')}\n`,
+    );
     await fixture.runAll(fixture.engine('worker'));
     const imported = await openImported(fixture.database, { importId, workspace: 'default' });
-    expect(imported).toMatchObject({ dataset: 'handed', rowCount: 12_000, columns: [{ name: 'sku', type: 'text' }, { name: 'quantity', type: 'integer' }, { name: 'seen', type: 'timestamptz' }] });
+    expect(imported).toMatchObject({
+      dataset: 'handed',
+      rowCount: 12_000,
+      columns: [
+        { name: 'sku', type: 'text' },
+        { name: 'quantity', type: 'integer' },
+        { name: 'seen', type: 'timestamptz' },
+      ],
+    });
     const quantities: (string | null | undefined)[] = [];
     for await (const batch of imported?.batches() ?? []) {
       expect(batch.length).toBeLessThanOrEqual(1_000);
@@ -180,10 +230,11 @@ describe('imports', () => {
     const whole = await openImported(fixture.database, { importId: upsertId, workspace: 'default' });
     const skus: (string | null | undefined)[] = [];
     let old: unknown;
-    for await (const batch of whole?.batches() ?? []) for (const row of batch) {
-      skus.push(row['sku']);
-      if (row['sku'] === 'old') old = row;
-    }
+    for await (const batch of whole?.batches() ?? [])
+      for (const row of batch) {
+        skus.push(row['sku']);
+        if (row['sku'] === 'old') old = row;
+      }
     expect(whole?.rowCount).toBe(12_001);
     expect(new Set(skus).size).toBe(12_001);
     expect(old).toEqual({ sku: 'old', quantity: '1', seen: '2024-01-01T00:00:00.000Z' });

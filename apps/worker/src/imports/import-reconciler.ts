@@ -5,7 +5,15 @@ import type { JobDispatcher } from '@millrace/queue';
 import type { UpdatePublisher } from '@millrace/redis';
 import { jobIdOf } from '@millrace/shared';
 import type { UploadStorage } from '@millrace/storage';
-import { dispatchChunksAgain, expiredChunks, keptContent, postponeChunkCheck, reclaimChunk, unclaimedChunks, type Database } from '@millrace/store';
+import {
+  dispatchChunksAgain,
+  expiredChunks,
+  keptContent,
+  postponeChunkCheck,
+  reclaimChunk,
+  unclaimedChunks,
+  type Database,
+} from '@millrace/store';
 import { announce } from './import-announcer.ts';
 
 export type ImportReconcilerDeps = {
@@ -54,7 +62,10 @@ async function redispatchMissing(deps: ImportReconcilerDeps): Promise<number> {
   if (overdue.length === 0) return 0;
   const missing = await deps.dispatcher.missing('data-import', overdue);
   const gone = new Set(missing.map((job) => jobIdOf(job)));
-  await postponeChunkCheck(deps.database.hot, overdue.filter((job) => !gone.has(jobIdOf(job))));
+  await postponeChunkCheck(
+    deps.database.hot,
+    overdue.filter((job) => !gone.has(jobIdOf(job))),
+  );
   const dispatches = await dispatchChunksAgain(deps.database.hot, missing);
   await announce(deps, { events: [], dispatches });
   if (dispatches.length > 0) deps.log.warn({ count: dispatches.length }, 'chunks were missing from the queue and are dispatched again');

@@ -13,7 +13,20 @@ const COLUMNS_MAX = 1_000;
 /** PostgreSQL's limit on the columns of an index. */
 const KEY_COLUMNS_MAX = 32;
 
-export const COLUMN_TYPES = ['text', 'integer', 'bigint', 'numeric', 'double', 'boolean', 'date', 'timestamptz', 'uuid', 'inet', 'json', 'enum'] as const;
+export const COLUMN_TYPES = [
+  'text',
+  'integer',
+  'bigint',
+  'numeric',
+  'double',
+  'boolean',
+  'date',
+  'timestamptz',
+  'uuid',
+  'inet',
+  'json',
+  'enum',
+] as const;
 export type DatasetColumnType = (typeof COLUMN_TYPES)[number];
 
 const ORDERED_TYPES: readonly DatasetColumnType[] = ['integer', 'bigint', 'numeric', 'double', 'date', 'timestamptz'];
@@ -22,7 +35,9 @@ const DECIMAL_PATTERN = /^[+-]?\d+(?:\.\d+)?$/;
 const DATE_PATTERN = /^\d{4}-\d{2}-\d{2}$/;
 const INSTANT_PATTERN = /^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:?\d{2})?$/;
 
-export const datasetNameSchema = z.string().regex(NAME_PATTERN, 'must be 1 to 63 lower-case letters, digits and underscores, beginning with a letter');
+export const datasetNameSchema = z
+  .string()
+  .regex(NAME_PATTERN, 'must be 1 to 63 lower-case letters, digits and underscores, beginning with a letter');
 
 const bound = z.union([z.number(), z.string().min(1).max(100)]);
 
@@ -51,7 +66,8 @@ function columnFaults(column: ColumnRules): ColumnFault[] {
   const faults: ColumnFault[] = [];
   const isText = column.type === 'text';
   if (column.type === 'enum' && column.values === undefined) faults.push({ field: 'values', message: 'is required for an enum' });
-  if (column.values !== undefined && !isText && column.type !== 'enum') faults.push({ field: 'values', message: 'is for enum and text only' });
+  if (column.values !== undefined && !isText && column.type !== 'enum')
+    faults.push({ field: 'values', message: 'is for enum and text only' });
   if (column.maxLength !== undefined && !isText) faults.push({ field: 'maxLength', message: 'is for text only' });
   if (column.pattern !== undefined && !isText) faults.push({ field: 'pattern', message: 'is for text only' });
   for (const field of ['min', 'max'] as const) {
@@ -72,7 +88,11 @@ function boundFault(type: DatasetColumnType, value: number | string | undefined)
 export const datasetBodySchema = z
   .strictObject({
     columns: z.array(datasetColumnSchema).min(1).max(COLUMNS_MAX),
-    key: z.array(z.string()).max(KEY_COLUMNS_MAX).default([]).describe('Columns that identify a row. Without a key rows can only be inserted.'),
+    key: z
+      .array(z.string())
+      .max(KEY_COLUMNS_MAX)
+      .default([])
+      .describe('Columns that identify a row. Without a key rows can only be inserted.'),
   })
   .superRefine(({ columns, key }, context) => {
     const seen = new Set<string>();
@@ -82,7 +102,14 @@ export const datasetBodySchema = z
     }
     for (const [index, name] of key.entries()) {
       const column = columns.find((candidate) => candidate.name === name);
-      const problem = column === undefined ? 'is not a column' : column.type === 'json' ? 'cannot be part of a key' : key.indexOf(name) < index ? 'is named twice' : null;
+      const problem =
+        column === undefined
+          ? 'is not a column'
+          : column.type === 'json'
+            ? 'cannot be part of a key'
+            : key.indexOf(name) < index
+              ? 'is named twice'
+              : null;
       if (problem !== null) context.addIssue({ code: 'custom', path: ['key', index], message: problem });
     }
   });
@@ -101,6 +128,8 @@ export type DatasetAnswer = z.infer<typeof datasetSchema>;
 export const datasetListSchema = z.object({ items: z.array(datasetSchema), nextCursor: z.string().nullable() });
 
 export const datasetRowsSchema = z.object({
-  items: z.array(z.record(z.string(), z.unknown())).describe('Objects by column; bigint and numeric are strings, dates YYYY-MM-DD, timestamps RFC 3339 UTC.'),
+  items: z
+    .array(z.record(z.string(), z.unknown()))
+    .describe('Objects by column; bigint and numeric are strings, dates YYYY-MM-DD, timestamps RFC 3339 UTC.'),
   nextCursor: z.string().nullable(),
 });

@@ -13,7 +13,10 @@ const mark = z.string().regex(/^[\t\x20-\x7e]$/, 'must be one printable ASCII ch
 export const csvOptionsSchema = z
   .strictObject({
     delimiter: mark.optional().describe('Default: found in the file (comma, semicolon, tab or bar).'),
-    quote: z.union([mark, z.literal('')]).optional().describe('Default a double quote. Empty: no quoting.'),
+    quote: z
+      .union([mark, z.literal('')])
+      .optional()
+      .describe('Default a double quote. Empty: no quoting.'),
     escape: mark.optional().describe('What stands before a quote inside quotes. Default: the quote itself.'),
     header: z.boolean().optional().describe('Default true. Without one, columns are taken in order.'),
     encoding: z
@@ -24,8 +27,10 @@ export const csvOptionsSchema = z
   })
   .superRefine((csv, context) => {
     const quote = csv.quote ?? '"';
-    if (csv.delimiter !== undefined && csv.delimiter === quote) context.addIssue({ code: 'custom', path: ['delimiter'], message: 'must differ from the quote' });
-    if (csv.escape !== undefined && csv.escape === csv.delimiter) context.addIssue({ code: 'custom', path: ['escape'], message: 'must differ from the delimiter' });
+    if (csv.delimiter !== undefined && csv.delimiter === quote)
+      context.addIssue({ code: 'custom', path: ['delimiter'], message: 'must differ from the quote' });
+    if (csv.escape !== undefined && csv.escape === csv.delimiter)
+      context.addIssue({ code: 'custom', path: ['escape'], message: 'must differ from the delimiter' });
   });
 export type CsvOptions = z.infer<typeof csvOptionsSchema>;
 
@@ -129,7 +134,11 @@ const statusList = z
   .transform((words) => words as (typeof IMPORT_STATUSES)[number][]);
 
 /** Query of GET /v1/imports. */
-export const importListQuery = z.strictObject({ dataset: z.string().min(1).max(63).optional(), status: statusList.optional(), ...pageQuery });
+export const importListQuery = z.strictObject({
+  dataset: z.string().min(1).max(63).optional(),
+  status: statusList.optional(),
+  ...pageQuery,
+});
 export type ImportListQuery = z.infer<typeof importListQuery>;
 
 /** Query of lists that take no filter. */

@@ -18,7 +18,7 @@ export function queryInteger(min: number, max: number) {
 /** `limit` and `cursor` of every list. */
 export const pageQuery = {
   limit: queryInteger(1, LIMITS.pageItemsMax).default(LIMITS.pageItemsDefault).meta({ description: `Items per page, ${LIMITS.pageItemsDefault} unless said` }),
-  cursor: z.string().min(1).max(2_000).optional().meta({ description: '`nextCursor` of the page before, with the same filters' }),
+  cursor: z.string().min(1).max(6_100).optional().meta({ description: '`nextCursor` of the page before, with the same filters' }),
 };
 
 /** A page of a list; `nextCursor` is null on the last one. */

@@ -3,7 +3,16 @@ import type { Readable } from 'node:stream';
 import type { DatasetColumn } from '@millrace/shared';
 import type { Database, Queryable } from '../database.ts';
 import { copyOut } from './copy-out.ts';
-import { columnList, columnType, defusedExpression, isFreeText, jsonExpression, quoteIdentifier, tableName, textExpression } from './dataset-table.ts';
+import {
+  columnList,
+  columnType,
+  defusedExpression,
+  isFreeText,
+  jsonExpression,
+  quoteIdentifier,
+  tableName,
+  textExpression,
+} from './dataset-table.ts';
 import type { StoredDataset } from './read-dataset.ts';
 
 /** `json`: each row as JSON text, because numbers in json columns would lose digits in JavaScript. `position`: where the next page begins. */
@@ -17,11 +26,16 @@ const ORIGIN_COLUMNS = [
 type OrderColumn = Pick<DatasetColumn, 'name' | 'type'>;
 
 /** Up to `limit` rows in the order of the key, or of their origin where there is no key. @param after the `position` of the page before. */
-export async function readRows(on: Queryable, dataset: StoredDataset, page: { after: readonly string[] | null; limit: number }): Promise<RowsPage> {
+export async function readRows(
+  on: Queryable,
+  dataset: StoredDataset,
+  page: { after: readonly string[] | null; limit: number },
+): Promise<RowsPage> {
   const order = orderColumns(dataset);
   const names = columnList(order.map(({ name }) => name));
   const columns = shownColumns(dataset).map((column) => `${jsonExpression(column)} AS ${quoteIdentifier(column.name)}`);
-  const where = page.after === null ? '' : `WHERE (${names}) > (${order.map((column, index) => `$${index + 2}::${parameterType(column)}`).join(', ')})`;
+  const where =
+    page.after === null ? '' : `WHERE (${names}) > (${order.map((column, index) => `$${index + 2}::${parameterType(column)}`).join(', ')})`;
   const position = `ARRAY[${order.map(({ name }) => `${quoteIdentifier(name)}::text`).join(', ')}]`;
   const result = await on.query<{ json: string; position: string[] }>(
     // Aliases begin with an underscore, which no column does: a column's name would go before an alias.

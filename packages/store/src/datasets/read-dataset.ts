@@ -26,7 +26,10 @@ export async function readDataset(on: Queryable, target: { workspace: string; na
 }
 
 /** By name, ascending. `after`: names later than this one. */
-export async function listDatasets(on: Queryable, page: { workspace: string; after: string | null; limit: number }): Promise<StoredDataset[]> {
+export async function listDatasets(
+  on: Queryable,
+  page: { workspace: string; after: string | null; limit: number },
+): Promise<StoredDataset[]> {
   const result = await on.query<StoredDataset>({
     name: 'list-datasets',
     text: `SELECT ${DATASET_COLUMNS} FROM millrace.datasets WHERE workspace = $1 AND ($2::text IS NULL OR name > $2) ORDER BY name LIMIT $3`,

@@ -5,17 +5,19 @@ import { DISPATCH_GRACE_MS } from './create-flows.ts';
 
 const DISPATCH_COLUMNS = 'p.id, p.generation, p.priority, greatest(1, p.attempt_max - p.attempts) AS attempts';
 
-/** Takes up to `limit` phases out of the backlog, most urgent first, oldest first among equals. Safe from any number of processes. */
+/** Takes up to `limit` phases out of the backlog and answers them most urgent first, oldest first among equals. Safe from any number of processes. */
 export async function takeBacklog(hot: pg.Pool, limit: number): Promise<Dispatch[]> {
   const result = await hot.query<Dispatch>({
     name: 'take-backlog',
     text: `
 WITH picked AS (
   SELECT id FROM millrace.phases WHERE status = 'queued' AND NOT dispatched AND due_at IS NULL ORDER BY priority, id LIMIT $1 FOR UPDATE SKIP LOCKED
+), taken AS (
+  UPDATE millrace.phases p SET dispatched = true, generation = p.generation + 1, due_at = now() + interval '${DISPATCH_GRACE_MS} milliseconds'
+  FROM picked WHERE p.id = picked.id AND p.id = ANY(ARRAY(SELECT id FROM picked))
+  RETURNING ${DISPATCH_COLUMNS}, 0 AS "delayMs"
 )
-UPDATE millrace.phases p SET dispatched = true, generation = p.generation + 1, due_at = now() + interval '${DISPATCH_GRACE_MS} milliseconds'
-FROM picked WHERE p.id = picked.id AND p.id = ANY(ARRAY(SELECT id FROM picked))
-RETURNING ${DISPATCH_COLUMNS}, 0 AS "delayMs"`,
+SELECT * FROM taken ORDER BY priority, id`,
     values: [limit],
   });
   return result.rows;
@@ -78,7 +80,10 @@ RETURNING ${DISPATCH_COLUMNS}, 0 AS "delayMs"`,
   return result.rows;
 }
 
-/** Looks at these again after another grace time: their jobs are where they should be, waiting for a worker. */
+/**
+ * Looks at these again after another grace time: their jobs are where they should be, waiting for a worker. A retry whose time has come
+ * is queued from then on; as long as it counted as retrying, its own time could not be put off.
+ */
 export async function postponeCheck(hot: pg.Pool, waiting: readonly JobRef[]): Promise<void> {
   if (waiting.length === 0) return;
   await hot.query({
@@ -86,9 +91,9 @@ export async function postponeCheck(hot: pg.Pool, waiting: readonly JobRef[]): P
     text: `
 WITH free AS (
   SELECT p.id FROM millrace.phases p JOIN unnest($1::uuid[], $2::int[]) AS a (id, generation) ON a.id = p.id
-  WHERE p.id = ANY($1) AND p.generation = a.generation AND p.status = 'queued' AND p.dispatched FOR UPDATE OF p SKIP LOCKED
+  WHERE p.id = ANY($1) AND p.generation = a.generation AND p.status IN ('queued', 'retrying') AND p.dispatched AND p.due_at <= now() FOR UPDATE OF p SKIP LOCKED
 )
-UPDATE millrace.phases p SET due_at = now() + interval '${DISPATCH_GRACE_MS} milliseconds' FROM free WHERE p.id = free.id AND p.id = ANY($1)`,
+UPDATE millrace.phases p SET status = 'queued', due_at = now() + interval '${DISPATCH_GRACE_MS} milliseconds' FROM free WHERE p.id = free.id AND p.id = ANY($1)`,
     values: [waiting.map((job) => job.id), waiting.map((job) => job.generation)],
   });
 }

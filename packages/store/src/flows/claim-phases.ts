@@ -1,5 +1,5 @@
 // A worker takes phases: mints their fences, starts their leases and flows, and answers what the handlers need. One statement for many.
-import { groupIdOf, type JobRef } from '@millrace/shared';
+import { groupIdOf, jobIdOf, type JobRef } from '@millrace/shared';
 import type pg from 'pg';
 import { LOGGED_EVENT_JSON, type LoggedEvent } from '../events/logged-event.ts';
 
@@ -35,15 +35,15 @@ WITH asked AS (
   SELECT * FROM unnest($1::uuid[], $2::int[], $3::uuid[]) AS a (id, generation, flow_id)
 ), locked AS (
   SELECT id, workspace, name, version, run, status, input, seq_last FROM millrace.flows
-  WHERE id = ANY($3) AND status IN ('queued', 'running', 'waiting') ORDER BY id FOR UPDATE
+  WHERE id = ANY($3) ORDER BY id FOR UPDATE
 ), claimed AS (
   UPDATE millrace.phases p
   SET status = 'running', fence = p.fence + 1, lease_owner = $4, due_at = now() + $5::int * interval '1 millisecond', dispatched = true,
       started_at = clock_timestamp(), error = NULL
-  FROM asked a JOIN locked f ON f.id = a.flow_id
+  FROM asked a JOIN locked f ON f.id = a.flow_id AND f.status IN ('queued', 'running', 'waiting')
   WHERE p.id = a.id AND p.id = ANY($1) AND p.generation = a.generation
     AND (p.status = 'queued' OR (p.status = 'retrying' AND p.due_at <= now() + interval '1 second'))
-  RETURNING p.id, p.flow_id, p.name, p.fence, p.attempts, p.attempt_max, p.needs, p.started_at
+  RETURNING p.id, p.generation, p.flow_id, p.name, p.fence, p.attempts, p.attempt_max, p.needs, p.started_at
 ), starts AS (
   SELECT flow_id, count(*)::int AS count FROM claimed GROUP BY flow_id
 ), flows AS (
@@ -64,20 +64,21 @@ WITH asked AS (
   SELECT flow_id, seq, workspace, type, phase, clock_timestamp(), data FROM news
   RETURNING subject_id, seq, workspace, type, phase, at, data
 )
-SELECT (SELECT coalesce(json_agg(json_build_object(
+SELECT (SELECT coalesce(json_agg(json_build_object('generation', c.generation, 'phase', json_build_object(
           'id', c.id, 'flowId', c.flow_id, 'workspace', l.workspace, 'flow', l.name, 'version', l.version, 'run', l.run, 'name', c.name,
           'fence', c.fence, 'attempt', c.attempts + 1, 'attemptMax', c.attempt_max, 'input', l.input, 'startedAt', c.started_at,
           'outputs', CASE WHEN cardinality(c.needs) = 0 THEN '{}' ELSE
-            (SELECT coalesce(json_object_agg(n.name, n.output), '{}') FROM millrace.phases n WHERE n.id = ANY(c.needs)) END)), '[]')
+            (SELECT coalesce(json_object_agg(n.name, n.output), '{}') FROM millrace.phases n WHERE n.id = ANY(c.needs)) END))), '[]')
         FROM claimed c JOIN locked l ON l.id = c.flow_id) AS claimed,
        (SELECT coalesce(json_agg(${LOGGED_EVENT_JSON} ORDER BY subject_id, seq), '[]')
         FROM logged) AS events`;
 
-// Told apart only for the few that were not claimed.
+// Told apart only for the few that were not claimed. Running and retrying phases always have a due_at; asking for it, or for the flow's
+// status before the rows were found by their ids (OFFSET 0 keeps the two apart), would only offer the planner an index over all of them.
 const EXPLAIN_REFUSED = `
-SELECT p.id, greatest(0, ceil(extract(epoch FROM p.due_at - now()) * 1000))::int AS until_ms
-FROM millrace.phases p JOIN millrace.flows f ON f.id = p.flow_id
-WHERE p.id = ANY($1::uuid[]) AND p.due_at IS NOT NULL AND f.status IN ('queued', 'running', 'waiting')
+SELECT p.id, p.generation, greatest(0, ceil(extract(epoch FROM p.due_at - now()) * 1000))::int AS until_ms
+FROM millrace.phases p JOIN (SELECT id, status FROM millrace.flows WHERE id = ANY($3::uuid[]) OFFSET 0) f ON f.id = p.flow_id
+WHERE p.id = ANY($1::uuid[]) AND f.status IN ('queued', 'running', 'waiting')
   AND (p.id, p.generation) IN (SELECT * FROM unnest($1::uuid[], $2::int[])) AND p.status IN ('running', 'retrying')`;
 
 /**
@@ -85,18 +86,26 @@ WHERE p.id = ANY($1::uuid[]) AND p.due_at IS NOT NULL AND f.status IN ('queued',
  * Flow rows are locked in id order before anything else, as every statement that changes flows does: that is what keeps them from deadlocking.
  */
 export async function claimPhases(hot: pg.Pool, deliveries: readonly JobRef[], lease: { worker: string; leaseMs: number }): Promise<ClaimOutcome> {
-  const result = await hot.query<{ claimed: ClaimedPhase[]; events: LoggedEvent[] }>({
+  const result = await hot.query<{ claimed: { generation: number; phase: ClaimedPhase }[]; events: LoggedEvent[] }>({
     name: 'claim-phases',
     text: CLAIM,
     values: [deliveries.map((job) => job.id), deliveries.map((job) => job.generation), deliveries.map((job) => groupIdOf(job.id)), lease.worker, lease.leaseMs],
   });
-  const claimed = new Map((result.rows[0]?.claimed ?? []).map((phase) => [phase.id, phase]));
-  const refused = deliveries.filter((job) => !claimed.has(job.id));
+  const claimed = new Map((result.rows[0]?.claimed ?? []).map(({ generation, phase }) => [jobIdOf({ id: phase.id, generation }), phase]));
+  // Each claim is given out once: a batch may hold an older generation of the same phase, or the same delivery a second time.
+  const phases = deliveries.map((job) => takeOut(claimed, jobIdOf(job)));
+  const refused = deliveries.filter((_, index) => phases[index] === undefined);
   const waits = refused.length === 0 ? new Map<string, number>() : await explainRefused(hot, refused);
   return {
-    results: deliveries.map((job) => toResult(claimed.get(job.id), waits.get(job.id))),
+    results: deliveries.map((job, index) => toResult(phases[index], waits.get(jobIdOf(job)))),
     events: result.rows[0]?.events ?? [],
   };
+}
+
+function takeOut<Value>(from: Map<string, Value>, key: string): Value | undefined {
+  const value = from.get(key);
+  from.delete(key);
+  return value;
 }
 
 function toResult(phase: ClaimedPhase | undefined, untilMs: number | undefined): ClaimResult {
@@ -105,10 +114,10 @@ function toResult(phase: ClaimedPhase | undefined, untilMs: number | undefined):
 }
 
 async function explainRefused(hot: pg.Pool, refused: readonly JobRef[]): Promise<Map<string, number>> {
-  const result = await hot.query<{ id: string; until_ms: number }>({
+  const result = await hot.query<JobRef & { until_ms: number }>({
     name: 'explain-refused',
     text: EXPLAIN_REFUSED,
-    values: [refused.map((job) => job.id), refused.map((job) => job.generation)],
+    values: [refused.map((job) => job.id), refused.map((job) => job.generation), refused.map((job) => groupIdOf(job.id))],
   });
-  return new Map(result.rows.map((row) => [row.id, row.until_ms]));
+  return new Map(result.rows.map((row) => [jobIdOf(row), row.until_ms]));
 }

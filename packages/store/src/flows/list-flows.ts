@@ -8,7 +8,7 @@ export type FlowFilter = {
   statuses?: readonly FlowStatus[];
   flow?: string;
   tags?: Readonly<Record<string, string>>;
-  /** Exclusive. RFC 3339. */
+  /** Exclusive, in whole milliseconds as clients are shown them. RFC 3339. */
   createdAfter?: string;
   /** Literal, case-insensitive part of id, name, tags or error. */
   q?: string;
@@ -20,6 +20,10 @@ export type FlowFilter = {
 export type ListedFlow = Omit<StoredFlow, 'input' | 'seq_last'> & { phases_total: number; phases_open: number };
 
 const COLUMNS = 'id, name, version, status, run, workspace, tags, priority, error, run_at, created_at, started_at, finished_at, phases_total, phases_open';
+
+/** What `q` is looked for in: the values themselves, not the JSON they are stored as; tags as clients write them in a filter. */
+const SEARCHED_TEXT = `concat_ws(E'\\n', id::text, name, (SELECT string_agg(key || ':' || value, E'\\n') FROM jsonb_each_text(tags)),
+  error->>'phase', error->>'code', error->>'message')`;
 
 /** At most `limit` flows. */
 export async function listFlows(on: Queryable, filter: FlowFilter): Promise<ListedFlow[]> {
@@ -41,8 +45,8 @@ function conditions(filter: FlowFilter): { clauses: string[]; values: unknown[] 
   if (filter.statuses !== undefined) where((p) => `status = ANY(${p}::text[])`, filter.statuses);
   if (filter.flow !== undefined) where((p) => `name = ${p}`, filter.flow);
   if (filter.tags !== undefined && Object.keys(filter.tags).length > 0) where((p) => `tags @> ${p}::jsonb AND tags <> '{}'`, JSON.stringify(filter.tags));
-  if (filter.createdAfter !== undefined) where((p) => `created_at > ${p}::timestamptz`, filter.createdAfter);
-  if (filter.q !== undefined) where((p) => `(id::text || ' ' || name || ' ' || tags::text || ' ' || coalesce(error::text, '')) ILIKE ${p}`, `%${escapeLike(filter.q)}%`);
+  if (filter.createdAfter !== undefined) where((p) => `date_trunc('milliseconds', created_at) > ${p}::timestamptz`, filter.createdAfter);
+  if (filter.q !== undefined) where((p) => `${SEARCHED_TEXT} ILIKE ${p}`, `%${escapeLike(filter.q)}%`);
   return { clauses, values };
 }
 

@@ -34,15 +34,28 @@ export const CHUNK_PRIORITY = 50;
 export const CHUNK_ATTEMPTS = 4;
 
 /** The dataset an import fills, as long as it is the one the import was made for. */
-export async function readImportDataset(on: Queryable, target: Pick<StoredImport, 'workspace' | 'dataset' | 'dataset_id'>): Promise<StoredDataset | undefined> {
-  const result = await on.query<StoredDataset>(`SELECT ${DATASET_COLUMNS} FROM millrace.datasets WHERE workspace = $1 AND name = $2 AND id = $3`, [target.workspace, target.dataset, target.dataset_id]);
+export async function readImportDataset(
+  on: Queryable,
+  target: Pick<StoredImport, 'workspace' | 'dataset' | 'dataset_id'>,
+): Promise<StoredDataset | undefined> {
+  const result = await on.query<StoredDataset>(
+    `SELECT ${DATASET_COLUMNS} FROM millrace.datasets WHERE workspace = $1 AND name = $2 AND id = $3`,
+    [target.workspace, target.dataset, target.dataset_id],
+  );
   return result.rows[0];
 }
 
 /** Accepts content that can be read. An import without a single row is completed at once. */
-export async function acceptContent(database: Pick<Database, 'transaction'>, received: ReceivedContent, content: IndexedContent): Promise<AcceptOutcome> {
+export async function acceptContent(
+  database: Pick<Database, 'transaction'>,
+  received: ReceivedContent,
+  content: IndexedContent,
+): Promise<AcceptOutcome> {
   return database.transaction(async (client) => {
-    const target = await client.query<Pick<StoredImport, 'workspace' | 'dataset' | 'dataset_id'>>('SELECT workspace, dataset, dataset_id FROM millrace.imports WHERE id = $1', [received.importId]);
+    const target = await client.query<Pick<StoredImport, 'workspace' | 'dataset' | 'dataset_id'>>(
+      'SELECT workspace, dataset, dataset_id FROM millrace.imports WHERE id = $1',
+      [received.importId],
+    );
     const [wanted] = target.rows;
     const held = wanted !== undefined && (await holdDataset(client, wanted, content.plan.keepsExtra));
     if (!held) return { kind: 'dataset-gone' };
@@ -50,34 +63,64 @@ export async function acceptContent(database: Pick<Database, 'transaction'>, rec
     await client.query({
       name: 'keep-content',
       text: `UPDATE millrace.imports SET content_ref = $2, format = $3, header = $4, plan = $5, bytes_total = $6, chunks_total = $7 WHERE id = $1`,
-      values: [received.importId, content.contentRef, content.format, JSON.stringify(content.header), JSON.stringify(content.plan), content.bytesTotal, content.chunks.length],
+      values: [
+        received.importId,
+        content.contentRef,
+        content.format,
+        JSON.stringify(content.header),
+        JSON.stringify(content.plan),
+        content.bytesTotal,
+        content.chunks.length,
+      ],
     });
     await insertChunks(client, received.importId, content.chunks);
-    const queued = { type: 'import.queued' as const, data: { sizeBytes: received.sizeBytes, bytesTotal: content.bytesTotal, chunksTotal: content.chunks.length } };
+    const queued = {
+      type: 'import.queued' as const,
+      data: { sizeBytes: received.sizeBytes, bytesTotal: content.bytesTotal, chunksTotal: content.chunks.length },
+    };
     if (content.chunks.length > 0) {
-      const dispatches = [{ id: memberId(received.importId, 0), generation: 1, priority: CHUNK_PRIORITY, attempts: CHUNK_ATTEMPTS, delayMs: 0 }];
+      const dispatches = [
+        { id: memberId(received.importId, 0), generation: 1, priority: CHUNK_PRIORITY, attempts: CHUNK_ATTEMPTS, delayMs: 0 },
+      ];
       return { kind: 'accepted', events: await appendImportEvents(client, received.importId, [queued]), dispatches };
     }
     await client.query(
       "UPDATE millrace.imports SET status = 'completed', bytes_done = bytes_total, content_ref = NULL, started_at = clock_timestamp(), finished_at = clock_timestamp() WHERE id = $1",
       [received.importId],
     );
-    const done = [queued, { type: 'import.started' as const }, { type: 'import.completed' as const, data: { rowsInserted: 0, rowsUpdated: 0, rowsUnchanged: 0, rowsSuperseded: 0, rowsRejected: 0 } }];
+    const done = [
+      queued,
+      { type: 'import.started' as const },
+      {
+        type: 'import.completed' as const,
+        data: { rowsInserted: 0, rowsUpdated: 0, rowsUnchanged: 0, rowsSuperseded: 0, rowsRejected: 0 },
+      },
+    ];
     return { kind: 'accepted', events: await appendImportEvents(client, received.importId, done), dispatches: [] };
   });
 }
 
 /** Takes content that cannot be read as a whole: the import has failed. No file is kept. */
-export async function refuseContent(database: Pick<Database, 'transaction'>, received: ReceivedContent, error: ImportError): Promise<AcceptOutcome> {
+export async function refuseContent(
+  database: Pick<Database, 'transaction'>,
+  received: ReceivedContent,
+  error: ImportError,
+): Promise<AcceptOutcome> {
   return database.transaction(async (client) => {
     if (!(await markReceived(client, received))) return { kind: 'lost' };
-    const queued = await appendImportEvents(client, received.importId, [{ type: 'import.queued', data: { sizeBytes: received.sizeBytes } }]);
+    const queued = await appendImportEvents(client, received.importId, [
+      { type: 'import.queued', data: { sizeBytes: received.sizeBytes } },
+    ]);
     return { kind: 'accepted', events: [...queued, ...(await markFailed(client, received.importId, error))], dispatches: [] };
   });
 }
 
 // A share lock on the definition keeps it from being dropped behind our back; adding `extra` needs the exclusive one from the start.
-async function holdDataset(on: Queryable, target: Pick<StoredImport, 'workspace' | 'dataset' | 'dataset_id'>, keepsExtra: boolean): Promise<boolean> {
+async function holdDataset(
+  on: Queryable,
+  target: Pick<StoredImport, 'workspace' | 'dataset' | 'dataset_id'>,
+  keepsExtra: boolean,
+): Promise<boolean> {
   if (!keepsExtra) return (await on.query('SELECT FROM millrace.datasets WHERE id = $1 FOR SHARE', [target.dataset_id])).rowCount === 1;
   const dataset = await lockDataset(on, { workspace: target.workspace, name: target.dataset });
   if (dataset?.id !== target.dataset_id) return false;

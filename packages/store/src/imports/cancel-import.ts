@@ -5,7 +5,10 @@ import { appendImportEvents, lockImport, type ImportActionOutcome } from './impo
 import { IMPORT_COLUMNS, type StoredImport } from './stored-import.ts';
 
 /** The answer's import still names the spooled file, for the caller to remove. */
-export async function cancelImport(database: Pick<Database, 'transaction'>, target: { importId: string; workspace: string; by: string }): Promise<ImportActionOutcome> {
+export async function cancelImport(
+  database: Pick<Database, 'transaction'>,
+  target: { importId: string; workspace: string; by: string },
+): Promise<ImportActionOutcome> {
   return database.transaction(async (client) => {
     const found = await lockImport(client, target.importId, target.workspace);
     if (found === undefined) return { kind: 'not-found' };

@@ -32,7 +32,10 @@ INSERT INTO millrace.imports (id, workspace, dataset, dataset_id, mode, format, 
 SELECT $1, d.workspace, d.name, d.id, $4, $5, 'awaiting_content', $6, $7 FROM millrace.datasets d WHERE d.workspace = $2 AND d.name = $3`,
       values: [importId, workspace, request.dataset, request.mode, request.format, JSON.stringify(request.options), request.createdBy],
     });
-    if (result.rowCount !== 1) throw new AppError('unknown-dataset', { errors: [{ pointer: '/dataset', code: 'unknown-dataset', message: 'No dataset has this name.' }] });
+    if (result.rowCount !== 1)
+      throw new AppError('unknown-dataset', {
+        errors: [{ pointer: '/dataset', code: 'unknown-dataset', message: 'No dataset has this name.' }],
+      });
     return true;
   });
   if (created) return { kind: 'created', importId, ...answer };

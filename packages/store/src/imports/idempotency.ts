@@ -11,7 +11,10 @@ export type KeptAnswer = { kind: 'replayed'; status: number; body: unknown } | {
  * Takes a key for the answer that is about to be given. False when it is taken: roll back and read the kept answer.
  * While another transaction holds it uncommitted, this waits for that one.
  */
-export async function takeKey(on: Queryable, taken: { workspace: string; idempotency: IdempotencyKey; status: number; body: unknown }): Promise<boolean> {
+export async function takeKey(
+  on: Queryable,
+  taken: { workspace: string; idempotency: IdempotencyKey; status: number; body: unknown },
+): Promise<boolean> {
   const { workspace, idempotency } = taken;
   const result = await on.query({
     name: 'take-idempotency-key',

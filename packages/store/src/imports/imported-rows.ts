@@ -10,7 +10,12 @@ import type { StoredImport } from './stored-import.ts';
 export type TextRow = Record<string, string | null>;
 
 /** As the sdk's ImportedRows. */
-export type ImportedRows = { dataset: string; columns: { name: string; type: string }[]; rowCount: number; batches(): AsyncIterable<TextRow[]> };
+export type ImportedRows = {
+  dataset: string;
+  columns: { name: string; type: string }[];
+  rowCount: number;
+  batches(): AsyncIterable<TextRow[]>;
+};
 
 const PAGE_ROWS = 1_000;
 /** Lines looked at per query of an insert's rows: the origin index finds pages by range, so a query must say where it ends. */
@@ -20,7 +25,10 @@ const WINDOW_LINES = 5_000;
  * An insert's rows in the order of the file, or, after an upsert, the whole dataset in the order of its key.
  * Undefined when there is no such import in this workspace, it has not completed, or its dataset is gone.
  */
-export async function openImported(database: Pick<Database, 'main'>, target: { importId: string; workspace: string }): Promise<ImportedRows | undefined> {
+export async function openImported(
+  database: Pick<Database, 'main'>,
+  target: { importId: string; workspace: string },
+): Promise<ImportedRows | undefined> {
   const found = await readImport(database.main, target);
   if (found?.status !== 'completed') return undefined;
   const dataset = await readImportDataset(database.main, found);
@@ -32,7 +40,10 @@ export async function openImported(database: Pick<Database, 'main'>, target: { i
 
 type Common = Pick<ImportedRows, 'dataset' | 'columns'>;
 
-async function openInserted(database: Pick<Database, 'main'>, { found, dataset, common }: { found: StoredImport; dataset: StoredDataset; common: Common }): Promise<ImportedRows> {
+async function openInserted(
+  database: Pick<Database, 'main'>,
+  { found, dataset, common }: { found: StoredImport; dataset: StoredDataset; common: Common },
+): Promise<ImportedRows> {
   const table = tableName(dataset);
   const span = await database.main.query<{ count: number; first: number | null; last: number | null }>(
     `SELECT count(*)::float8 AS count, min("_line")::float8 AS first, max("_line")::float8 AS last FROM ${table} WHERE "_import_id" = $1`,
@@ -50,7 +61,10 @@ async function openInserted(database: Pick<Database, 'main'>, { found, dataset, 
   return { ...common, rowCount: count, batches };
 }
 
-async function openWhole(database: Pick<Database, 'main'>, { dataset, common }: { dataset: StoredDataset; common: Common }): Promise<ImportedRows> {
+async function openWhole(
+  database: Pick<Database, 'main'>,
+  { dataset, common }: { dataset: StoredDataset; common: Common },
+): Promise<ImportedRows> {
   const table = tableName(dataset);
   const counted = await database.main.query<{ count: number }>(`SELECT count(*)::float8 AS count FROM ${table}`);
   const order = orderColumns(dataset);
@@ -75,5 +89,7 @@ async function openWhole(database: Pick<Database, 'main'>, { dataset, common }: 
 }
 
 function textColumns(dataset: StoredDataset): string {
-  return shownColumns(dataset).map((column) => `${textExpression(column)} AS ${quoteIdentifier(column.name)}`).join(', ');
+  return shownColumns(dataset)
+    .map((column) => `${textExpression(column)} AS ${quoteIdentifier(column.name)}`)
+    .join(', ');
 }

@@ -10,7 +10,10 @@ export async function keptContent(on: Queryable, refs: readonly string[]): Promi
 }
 
 /** Brings the dataset's origin index up to date. Best effort: only speed depends on it. */
-export async function finishImport(database: Pick<Database, 'long'>, chunk: { workspace: string; datasetId: string; plan: { key: string[] } }): Promise<void> {
+export async function finishImport(
+  database: Pick<Database, 'long'>,
+  chunk: { workspace: string; datasetId: string; plan: { key: string[] } },
+): Promise<void> {
   const sql = summarizeOriginSql({ id: chunk.datasetId, workspace: chunk.workspace, key: chunk.plan.key });
   if (sql !== null) await database.long.query(sql);
 }

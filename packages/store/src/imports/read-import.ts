@@ -14,7 +14,10 @@ export async function readImport(on: Queryable, target: { importId: string; work
 }
 
 /** The head of an import's event log, and whether nothing can follow it any more. */
-export async function readImportHead(on: Queryable, target: { importId: string; workspace: string }): Promise<{ status: ImportStatus; seqLast: number; ended: boolean } | undefined> {
+export async function readImportHead(
+  on: Queryable,
+  target: { importId: string; workspace: string },
+): Promise<{ status: ImportStatus; seqLast: number; ended: boolean } | undefined> {
   const result = await on.query<{ status: ImportStatus; seqLast: number }>({
     name: 'read-import-head',
     text: 'SELECT status, seq_last AS "seqLast" FROM millrace.imports WHERE id = $1 AND workspace = $2',

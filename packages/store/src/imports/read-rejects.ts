@@ -22,5 +22,8 @@ export async function exportRejects(database: Pick<Database, 'long'>, importId: 
   // COPY takes no parameters, so the id stands in the text; it is one only if it looks like one.
   if (!isUuid(importId)) throw new AppError('not-found');
   const [column, message, raw] = [defusedExpression('column_name'), defusedExpression('message'), defusedExpression('raw')];
-  return copyOut(database, `SELECT line, ${column} AS "column", code, ${message} AS message, ${raw} AS raw FROM millrace.import_rejects WHERE import_id = '${importId}' ORDER BY line`);
+  return copyOut(
+    database,
+    `SELECT line, ${column} AS "column", code, ${message} AS message, ${raw} AS raw FROM millrace.import_rejects WHERE import_id = '${importId}' ORDER BY line`,
+  );
 }

@@ -8,10 +8,21 @@ import { IMPORT_COLUMNS, type StoredImport } from './stored-import.ts';
 
 /** Failures of the file itself come back however often it is tried. */
 const FINAL_ERRORS: ReadonlySet<string> = new Set([
-  'header-mismatch', 'unterminated-quote', 'record-too-large', 'unsupported-encoding', 'unsupported-file', 'corrupt-archive', 'decompression-limit', 'source-changed', 'too-many-rejects',
+  'header-mismatch',
+  'unterminated-quote',
+  'record-too-large',
+  'unsupported-encoding',
+  'unsupported-file',
+  'corrupt-archive',
+  'decompression-limit',
+  'source-changed',
+  'too-many-rejects',
 ]);
 
-export async function retryImport(database: Pick<Database, 'transaction'>, target: { importId: string; workspace: string }): Promise<ImportActionOutcome & { dispatches?: Dispatch[] }> {
+export async function retryImport(
+  database: Pick<Database, 'transaction'>,
+  target: { importId: string; workspace: string },
+): Promise<ImportActionOutcome & { dispatches?: Dispatch[] }> {
   return database.transaction(async (client) => {
     const found = await lockImport(client, target.importId, target.workspace);
     if (found === undefined) return { kind: 'not-found' };
@@ -19,7 +30,9 @@ export async function retryImport(database: Pick<Database, 'transaction'>, targe
     if (reason !== null) return { kind: 'refused', status: found.status, ...(reason === '' ? {} : { reason }) };
     const dispatches = await queueFirstOpen(client, found.id);
     await client.query("UPDATE millrace.imports SET status = 'queued', error = NULL, finished_at = NULL WHERE id = $1", [found.id]);
-    const events = await appendImportEvents(client, found.id, [{ type: 'import.queued', data: { retry: true, bytesDone: found.bytes_done, bytesTotal: found.bytes_total } }]);
+    const events = await appendImportEvents(client, found.id, [
+      { type: 'import.queued', data: { retry: true, bytesDone: found.bytes_done, bytesTotal: found.bytes_total } },
+    ]);
     const queued = await client.query<StoredImport>(`SELECT ${IMPORT_COLUMNS} FROM millrace.imports WHERE id = $1`, [found.id]);
     return { kind: 'done', import: queued.rows[0] ?? found, events, dispatches };
   });
@@ -28,7 +41,8 @@ export async function retryImport(database: Pick<Database, 'transaction'>, targe
 // Null: it may. An empty text: the status says enough.
 async function refusal(on: Queryable, found: StoredImport): Promise<string | null> {
   if (found.status !== 'failed') return '';
-  if (found.error !== null && FINAL_ERRORS.has(found.error.code)) return `It failed with ${found.error.code}, which trying again cannot help.`;
+  if (found.error !== null && FINAL_ERRORS.has(found.error.code))
+    return `It failed with ${found.error.code}, which trying again cannot help.`;
   if (found.content_ref === null || found.chunks_total === null) return 'Its content is not there any more.';
   const dataset = await on.query('SELECT FROM millrace.datasets WHERE id = $1 FOR SHARE', [found.dataset_id]);
   return dataset.rowCount === 1 ? null : 'Its dataset is not there any more.';

@@ -2,7 +2,12 @@
 import type { CsvOptions, DatasetColumn, ImportStatus } from '@millrace/shared';
 
 /** What was asked for when the import was made. */
-export type ImportOptions = { mapping?: Record<string, string>; csv?: CsvOptions; onUnknownColumn: 'fail' | 'ignore' | 'keep'; maxRejects?: number };
+export type ImportOptions = {
+  mapping?: Record<string, string>;
+  csv?: CsvOptions;
+  onUnknownColumn: 'fail' | 'ignore' | 'keep';
+  maxRejects?: number;
+};
 
 /** Why an import as a whole failed. */
 export type ImportError = { code: string; message: string; line?: number };
@@ -50,10 +55,37 @@ export type StoredImport = {
 };
 
 // float8 carries integers exactly up to 2^53 and arrives as a number, bigint as text.
-const BIG = ['size_bytes', 'bytes_total', 'bytes_done', 'rows_inserted', 'rows_updated', 'rows_unchanged', 'rows_superseded', 'rows_rejected'];
+const BIG = [
+  'size_bytes',
+  'bytes_total',
+  'bytes_done',
+  'rows_inserted',
+  'rows_updated',
+  'rows_unchanged',
+  'rows_superseded',
+  'rows_rejected',
+];
 const PLAIN = [
-  'id', 'workspace', 'dataset', 'dataset_id', 'mode', 'format', 'status', 'options', 'content_ref', 'sha256', 'header', 'rejects_kept', 'chunks_total', 'chunks_done',
-  'error', 'seq_last', 'created_at', 'queued_at', 'started_at', 'finished_at',
+  'id',
+  'workspace',
+  'dataset',
+  'dataset_id',
+  'mode',
+  'format',
+  'status',
+  'options',
+  'content_ref',
+  'sha256',
+  'header',
+  'rejects_kept',
+  'chunks_total',
+  'chunks_done',
+  'error',
+  'seq_last',
+  'created_at',
+  'queued_at',
+  'started_at',
+  'finished_at',
 ];
 
 /** The select list for a StoredImport. */

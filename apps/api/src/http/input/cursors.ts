@@ -13,7 +13,7 @@ export type Cursors = {
 };
 
 const SIGNATURE_BYTES = 16;
-const CURSOR_PATTERN = /^([A-Za-z0-9_-]{1,1000})\.([A-Za-z0-9_-]{22})$/;
+const CURSOR_PATTERN = /^([A-Za-z0-9_-]{1,6000})\.([A-Za-z0-9_-]{22})$/;
 
 /** @param secret the instance's own, the same in every process */
 export function createCursors({ secret }: { secret(): Promise<Buffer> }): Cursors {

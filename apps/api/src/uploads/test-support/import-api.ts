@@ -44,12 +44,21 @@ export async function createImportApi(): Promise<ImportApi> {
     jobs.push(...dispatches);
     return Promise.resolve();
   };
-  const actions = createImportActions({ database, storage, dispatcher: { dispatch }, updates: { publishEvents: () => Promise.resolve() }, log });
+  const actions = createImportActions({
+    database,
+    storage,
+    dispatcher: { dispatch },
+    updates: { publishEvents: () => Promise.resolve() },
+    log,
+  });
   const receive = createContentReceiver({ database, storage, announce: actions.announce, log, limits: TEST_LIMITS });
   const cursors = createCursors({ secret: async () => (await readInstance(database.main)).cursorSecret });
   const adminKey = `mr_${'a'.repeat(40)}`;
   const authenticator = createAuthenticator({ findKey: (id) => findKey(database.main, id), adminKey, clock: systemClock });
-  const routes = [...datasetRoutes({ database, cursors }), ...importRoutes({ database, cursors, clock: systemClock, receive, actions, uploadBytesMax: TEST_LIMITS.uploadBytesMax })];
+  const routes = [
+    ...datasetRoutes({ database, cursors }),
+    ...importRoutes({ database, cursors, clock: systemClock, receive, actions, uploadBytesMax: TEST_LIMITS.uploadBytesMax }),
+  ];
   const server = createServer(createApp({ routes, authenticator, log, onDone: () => undefined }));
   await listen(server);
   const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -61,7 +70,14 @@ export async function createImportApi(): Promise<ImportApi> {
     client: createRestClient({ baseUrl, key: adminKey }),
     clientOf: async (workspace) => {
       const { secret, secretHash } = newSecret();
-      const key = await createKey(database, { workspace, name: 'test', role: 'operator', secretHash, requestsPerMinute: null, expiresAt: null });
+      const key = await createKey(database, {
+        workspace,
+        name: 'test',
+        role: 'operator',
+        secretHash,
+        requestsPerMinute: null,
+        expiresAt: null,
+      });
       return createRestClient({ baseUrl, key: formatApiKey({ id: key.id, secret }) });
     },
     files: () => readdir(folder),

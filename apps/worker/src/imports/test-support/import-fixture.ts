@@ -6,12 +6,32 @@ import { createLogger } from '@millrace/process';
 import type { DeliveryOutcome } from '@millrace/queue';
 import { newId, type DatasetBody, type Dispatch } from '@millrace/shared';
 import { blockChecksums, chunkChecksums, createLocalStorage, type UploadStorage } from '@millrace/storage';
-import { acceptContent, createImport, putDataset, readDataset, readImport, readRejects, refuseContent, takeUploadSlot, type Database, type ImportOptions, type LoggedEvent, type StoredImport } from '@millrace/store';
+import {
+  acceptContent,
+  createImport,
+  putDataset,
+  readDataset,
+  readImport,
+  readRejects,
+  refuseContent,
+  takeUploadSlot,
+  type Database,
+  type ImportOptions,
+  type LoggedEvent,
+  type StoredImport,
+} from '@millrace/store';
 import { createChunkIndexer, mapColumns, type ColumnSpec } from '@millrace/tabular';
 import { createTestDatabase } from '@millrace/testing';
 import { createImportEngine, type ImportEngine } from '../create-import-engine.ts';
 
-export type TestImport = { dataset: string; mode?: StoredImport['mode']; format?: StoredImport['format']; options?: Partial<ImportOptions>; workspace?: string; chunkBytes?: number };
+export type TestImport = {
+  dataset: string;
+  mode?: StoredImport['mode'];
+  format?: StoredImport['format'];
+  options?: Partial<ImportOptions>;
+  workspace?: string;
+  chunkBytes?: number;
+};
 
 export type ImportFixture = {
   readonly database: Database;
@@ -72,7 +92,13 @@ export async function createImportFixture(): Promise<ImportFixture> {
       if (found === undefined) throw new Error('there is no such import');
       return found;
     },
-    rejectsOf: async (importId) => (await readRejects(database.main, { importId, after: 0, limit: 100_000 })).map((reject) => [reject.line, reject.column, reject.code, reject.raw]),
+    rejectsOf: async (importId) =>
+      (await readRejects(database.main, { importId, after: 0, limit: 100_000 })).map((reject) => [
+        reject.line,
+        reject.column,
+        reject.code,
+        reject.raw,
+      ]),
     rows: async <Row>(sql: string, values: unknown[] = []) => (await database.main.query(sql, values)).rows as Row[],
     close: async () => {
       await drop();
@@ -83,10 +109,23 @@ export async function createImportFixture(): Promise<ImportFixture> {
 
 type Parts = Pick<ImportFixture, 'database' | 'storage'>;
 
-async function upload({ database, storage }: Parts, request: TestImport, content: Buffer): Promise<{ importId: string; events: LoggedEvent[]; dispatches: Dispatch[] }> {
+async function upload(
+  { database, storage }: Parts,
+  request: TestImport,
+  content: Buffer,
+): Promise<{ importId: string; events: LoggedEvent[]; dispatches: Dispatch[] }> {
   const { dataset: name, mode = 'insert', format = 'auto', workspace = 'default' } = request;
   const options: ImportOptions = { onUnknownColumn: 'fail', ...request.options };
-  const created = await createImport(database, { workspace, createdBy: 'test', dataset: name, mode, format, options, idempotency: null, respond: () => ({ status: 201, body: {} }) });
+  const created = await createImport(database, {
+    workspace,
+    createdBy: 'test',
+    dataset: name,
+    mode,
+    format,
+    options,
+    idempotency: null,
+    respond: () => ({ status: 201, body: {} }),
+  });
   if (created.kind !== 'created') throw new Error('the import was not created');
   const slot = { importId: created.importId, uploadId: newId() };
   await takeUploadSlot(database.main, slot);
@@ -95,7 +134,10 @@ async function upload({ database, storage }: Parts, request: TestImport, content
   const dataset = await readDataset(database.main, { workspace, name });
   if (dataset === undefined) throw new Error('there is no such dataset');
   const columns = dataset.columns.map((column) => (dataset.key.includes(column.name) ? { ...column, required: true } : column));
-  const planned = indexed.kind === 'fault' ? { ok: false as const, fault: indexed } : mapColumns({ ...indexed, columns: columns as ColumnSpec[], ...options, mapping: options.mapping ?? {} });
+  const planned =
+    indexed.kind === 'fault'
+      ? { ok: false as const, fault: indexed }
+      : mapColumns({ ...indexed, columns: columns as ColumnSpec[], ...options, mapping: options.mapping ?? {} });
   if (!planned.ok || indexed.kind === 'fault') {
     const refused = await refuseContent(database, received, planned.ok ? { code: 'none', message: '' } : planned.fault);
     if (refused.kind !== 'accepted') throw new Error(`the content was not taken: ${refused.kind}`);

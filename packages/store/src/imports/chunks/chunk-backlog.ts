@@ -24,7 +24,10 @@ export async function expiredChunks(hot: pg.Pool, limit: number): Promise<{ id: 
 }
 
 /** Takes a chunk from a worker whose lease has run out and dispatches it again. Null when it was renewed, released or finished meanwhile. */
-export async function reclaimChunk(database: Pick<Database, 'transaction' | 'main'>, lost: { id: string; fence: number }): Promise<{ dispatches: Dispatch[]; events: LoggedEvent[] } | null> {
+export async function reclaimChunk(
+  database: Pick<Database, 'transaction' | 'main'>,
+  lost: { id: string; fence: number },
+): Promise<{ dispatches: Dispatch[]; events: LoggedEvent[] } | null> {
   // First, because the lost session may hold the very rows that are changed here.
   await endLostSessions(database.main, [lost]);
   return database.transaction(async (client) => {
@@ -42,7 +45,10 @@ WHERE c.id = $1 AND c.fence = $2 AND c.status = 'running' AND c.due_at < now() R
     if (row === undefined) return null;
     const { crashes, ...dispatch } = row;
     if (crashes < CRASHES_MAX) return { dispatches: [dispatch], events: [] };
-    return { dispatches: [], events: await markFailed(client, importId, { code: 'internal', message: `The process that loads it ended ${crashes} times.` }) };
+    return {
+      dispatches: [],
+      events: await markFailed(client, importId, { code: 'internal', message: `The process that loads it ended ${crashes} times.` }),
+    };
   });
 }
 

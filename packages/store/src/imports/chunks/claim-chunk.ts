@@ -78,7 +78,11 @@ export async function claimChunk(hot: pg.Pool, delivery: JobRef, lease: { worker
   });
   const row = result.rows[0];
   if (row !== undefined) return { kind: 'claimed', ...row };
-  const refused = await hot.query<{ until_ms: number }>({ name: 'explain-refused-chunk', text: EXPLAIN_REFUSED, values: [delivery.id, delivery.generation] });
+  const refused = await hot.query<{ until_ms: number }>({
+    name: 'explain-refused-chunk',
+    text: EXPLAIN_REFUSED,
+    values: [delivery.id, delivery.generation],
+  });
   const held = refused.rows[0];
   return held === undefined ? { kind: 'stale' } : { kind: 'not-yet', untilMs: held.until_ms };
 }

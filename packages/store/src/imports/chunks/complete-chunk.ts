@@ -65,10 +65,25 @@ export async function completeChunk(on: Queryable, completion: ChunkCompletion):
     name: 'complete-chunk',
     text: COMPLETE,
     values: [
-      completion.id, completion.fence, completion.worker, importId, counts.inserted, counts.updated, counts.unchanged, counts.superseded, counts.rejected,
-      memberId(importId, completion.ordinal + 1), completion.rejectsKept, completion.hasDuplicates,
+      completion.id,
+      completion.fence,
+      completion.worker,
+      importId,
+      counts.inserted,
+      counts.updated,
+      counts.unchanged,
+      counts.superseded,
+      counts.rejected,
+      memberId(importId, completion.ordinal + 1),
+      completion.rejectsKept,
+      completion.hasDuplicates,
     ],
   });
   const row = result.rows[0];
-  return { committed: typeof row?.ended === 'boolean', ended: row?.ended === true, events: row?.events ?? [], dispatches: row?.dispatches ?? [] };
+  return {
+    committed: typeof row?.ended === 'boolean',
+    ended: row?.ended === true,
+    events: row?.events ?? [],
+    dispatches: row?.dispatches ?? [],
+  };
 }

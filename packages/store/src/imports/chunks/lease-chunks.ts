@@ -14,7 +14,11 @@ WITH alive AS (
 SELECT id FROM alive`;
 
 /** False when the lease is lost or the chunk was cancelled: the work on it must stop. */
-export async function renewChunkLease(hot: pg.Pool, held: { id: string; fence: number }, lease: { worker: string; leaseMs: number }): Promise<boolean> {
+export async function renewChunkLease(
+  hot: pg.Pool,
+  held: { id: string; fence: number },
+  lease: { worker: string; leaseMs: number },
+): Promise<boolean> {
   const result = await hot.query({ name: 'renew-chunk-lease', text: RENEW, values: [held.id, held.fence, lease.worker, lease.leaseMs] });
   return result.rows.length === 1;
 }
@@ -35,5 +39,7 @@ export async function markSession(on: Queryable, held: { id: string; fence: numb
  */
 export async function endLostSessions(on: Queryable, lost: readonly { id: string; fence: number }[]): Promise<void> {
   if (lost.length === 0) return;
-  await on.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = ANY($1) AND pid <> pg_backend_pid()', [lost.map((held) => sessionName(held))]);
+  await on.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = ANY($1) AND pid <> pg_backend_pid()', [
+    lost.map((held) => sessionName(held)),
+  ]);
 }

@@ -13,7 +13,11 @@ export type HeldChunk = { id: string; fence: number; worker: string };
  * Gives a chunk back to the queue under the same generation: the delivery that holds it comes again.
  * `interrupted` costs no attempt, `failed` one. False when the fence refused it.
  */
-export async function releaseChunk(on: Queryable, held: HeldChunk, release: { outcome: 'interrupted' | 'failed'; delayMs: number }): Promise<boolean> {
+export async function releaseChunk(
+  on: Queryable,
+  held: HeldChunk,
+  release: { outcome: 'interrupted' | 'failed'; delayMs: number },
+): Promise<boolean> {
   const result = await on.query({
     name: 'release-chunk',
     text: `
@@ -46,7 +50,11 @@ export async function failImport(database: Pick<Database, 'transaction'>, held: 
     if (target?.status !== 'running' || holds.rowCount !== 1) return [];
     if (failure.rejectCount > 0) {
       await insertRejects(client, { importId, workspace: target.workspace }, failure.rejects);
-      await client.query('UPDATE millrace.imports SET rows_rejected = rows_rejected + $2, rejects_kept = rejects_kept + $3 WHERE id = $1', [importId, failure.rejectCount, failure.rejects.length]);
+      await client.query('UPDATE millrace.imports SET rows_rejected = rows_rejected + $2, rejects_kept = rejects_kept + $3 WHERE id = $1', [
+        importId,
+        failure.rejectCount,
+        failure.rejects.length,
+      ]);
     }
     return markFailed(client, importId, failure.error);
   });

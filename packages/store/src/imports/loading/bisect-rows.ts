@@ -1,4 +1,4 @@
-// Finds the rows that PostgreSQL refuses although the parser let them pass, by halving: every other row of the chunk goes in.
+// Finds the rows that PostgreSQL refuses although the parser let them pass, by halving, and merges all the others.
 import { isDataFault, type PoolClient } from '../../database.ts';
 import { mergeRows, type MergeResult, type MergeTarget } from './merge-rows.ts';
 import type { Stage } from './stage-table.ts';
@@ -16,47 +16,49 @@ export type Bisection = {
 
 const MESSAGE_CHARS_MAX = 500;
 
-/** Merges ranges in the order of lines, so that first and last keep their meaning. Each range runs in a savepoint. */
+/** First a trial, which is rolled back, then the merge of what passed it as a whole: so that first, last and all counts mean what they always do. */
 export async function bisectRows(client: PoolClient, bisection: Bisection): Promise<MergeResult & { refused: RefusedRow[] }> {
-  const total: MergeResult & { refused: RefusedRow[] } = { inserted: 0, updated: 0, unchanged: 0, superseded: 0, duplicates: [], refused: [] };
-  // A stack of ranges of `lines` still to be merged; the next one is on top.
+  await client.query('SAVEPOINT trial');
+  const refused = await findRefused(client, bisection);
+  await client.query('ROLLBACK TO SAVEPOINT trial');
+  await client.query('RELEASE SAVEPOINT trial');
+  const merged = await mergeRows(client, bisection.target, {
+    sql: bisection.stage.remainingSource,
+    values: [refused.map((row) => row.line)],
+  });
+  return { ...merged, refused };
+}
+
+async function findRefused(client: PoolClient, bisection: Bisection): Promise<RefusedRow[]> {
+  const refused: RefusedRow[] = [];
+  // A stack of ranges of `lines` still to be tried; the next one is on top.
   const ranges: [from: number, to: number][] = bisection.lines.length === 0 ? [] : [[0, bisection.lines.length]];
   for (let range = ranges.pop(); range !== undefined; range = ranges.pop()) {
     bisection.signal.throwIfAborted();
     const [from, to] = range;
-    const merged = await mergeRange(client, bisection, range);
-    if (merged.ok) add(total, merged.result);
-    else if (to - from === 1) total.refused.push({ line: bisection.lines[from] ?? 0, ...describeRefusal(merged.error) });
+    const error = await faultOfRange(client, bisection, range);
+    if (error === null) continue;
+    if (to - from === 1) refused.push({ line: bisection.lines[from] ?? 0, ...describeRefusal(error) });
     else {
       const middle = from + Math.floor((to - from) / 2);
       ranges.push([middle, to], [from, middle]);
     }
   }
-  return total;
+  return refused;
 }
 
-type RangeResult = { ok: true; result: MergeResult } | { ok: false; error: Error };
-
-async function mergeRange(client: PoolClient, { target, stage, lines }: Bisection, [from, to]: [number, number]): Promise<RangeResult> {
+async function faultOfRange(client: PoolClient, { target, stage, lines }: Bisection, [from, to]: [number, number]): Promise<Error | null> {
   await client.query('SAVEPOINT range');
   try {
-    const result = await mergeRows(client, target, { sql: stage.rangeSource, values: [lines[from], lines[to - 1]] });
+    await mergeRows(client, target, { sql: stage.rangeSource, values: [lines[from], lines[to - 1]] });
     await client.query('RELEASE SAVEPOINT range');
-    return { ok: true, result };
+    return null;
   } catch (error) {
     if (!isDataFault(error) || !(error instanceof Error)) throw error;
     await client.query('ROLLBACK TO SAVEPOINT range');
     await client.query('RELEASE SAVEPOINT range');
-    return { ok: false, error };
+    return error;
   }
-}
-
-function add(total: MergeResult, part: MergeResult): void {
-  total.inserted += part.inserted;
-  total.updated += part.updated;
-  total.unchanged += part.unchanged;
-  total.superseded += part.superseded;
-  total.duplicates.push(...part.duplicates);
 }
 
 function describeRefusal(error: Error & { column?: unknown }): { column: string | null; message: string } {

@@ -6,7 +6,11 @@ export type NewReject = { line: number; column: string | null; code: string; mes
 /** The list of an import's rejects is cut here; the count is not. */
 export const REJECTS_KEPT_MAX = 100_000;
 
-export async function insertRejects(on: Queryable, owner: { importId: string; workspace: string }, rejects: readonly NewReject[]): Promise<void> {
+export async function insertRejects(
+  on: Queryable,
+  owner: { importId: string; workspace: string },
+  rejects: readonly NewReject[],
+): Promise<void> {
   if (rejects.length === 0) return;
   await on.query({
     name: 'insert-rejects',

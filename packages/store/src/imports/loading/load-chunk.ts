@@ -83,7 +83,11 @@ async function loadRows(client: PoolClient, load: ChunkLoad, strategy: Strategy)
   const table = tableName({ workspace: chunk.workspace, name: chunk.dataset });
   if (strategy === 'direct') {
     await client.query('SELECT set_config($1, $2, true)', [IMPORT_ID_SETTING, chunk.importId]);
-    const inserted = await copyIn(client, { sql: `COPY ${table} (${columnList(source.copyColumns)}) FROM STDIN`, buffers: source.read(), signal: load.signal });
+    const inserted = await copyIn(client, {
+      sql: `COPY ${table} (${columnList(source.copyColumns)}) FROM STDIN`,
+      buffers: source.read(),
+      signal: load.signal,
+    });
     return { inserted, updated: 0, unchanged: 0, superseded: 0, duplicates: [], refused: [] };
   }
   const kind: StageKind = strategy === 'careful' ? 'text' : 'typed';
@@ -99,7 +103,9 @@ async function finish(client: PoolClient, load: ChunkLoad, rows: LoadedRows): Pr
   const { chunk, source } = load;
   const unread = source.rejects();
   const count = unread.count + rows.duplicates.length + rows.refused.length;
-  const rejects = [...unread.kept, ...describeMissed(load, rows)].sort((a, b) => a.line - b.line).slice(0, Math.max(0, REJECTS_KEPT_MAX - chunk.rejectsKept));
+  const rejects = [...unread.kept, ...describeMissed(load, rows)]
+    .sort((a, b) => a.line - b.line)
+    .slice(0, Math.max(0, REJECTS_KEPT_MAX - chunk.rejectsKept));
   const { maxRejects } = chunk.options;
   if (maxRejects !== undefined && chunk.rowsRejected + count > maxRejects) return { kind: 'too-many-rejects', rejects, count };
   await insertRejects(client, chunk, rejects);
@@ -107,7 +113,13 @@ async function finish(client: PoolClient, load: ChunkLoad, rows: LoadedRows): Pr
   const counts = { inserted, updated, unchanged, superseded, rejected: count };
   load.signal.throwIfAborted();
   const { committed, ended, events, dispatches } = await completeChunk(client, {
-    id: chunk.id, fence: chunk.fence, worker: load.worker, ordinal: chunk.ordinal, counts, rejectsKept: rejects.length, hasDuplicates: rows.duplicates.length > 0,
+    id: chunk.id,
+    fence: chunk.fence,
+    worker: load.worker,
+    ordinal: chunk.ordinal,
+    counts,
+    rejectsKept: rejects.length,
+    hasDuplicates: rows.duplicates.length > 0,
   });
   return committed ? { kind: 'committed', ended, events, dispatches, counts } : { kind: 'lease-lost' };
 }
@@ -116,7 +128,11 @@ function describeMissed({ chunk, source }: ChunkLoad, rows: LoadedRows): NewReje
   const room = REJECTS_KEPT_MAX - chunk.rejectsKept;
   const keyColumn = chunk.plan.columns.find(({ name }) => chunk.plan.key.includes(name))?.name ?? null;
   const message = `The key (${chunk.plan.key.join(', ')}) is taken, by an earlier line or a row that was there before.`;
-  const duplicates = rows.duplicates.slice(0, room).map((line) => ({ line, column: keyColumn, code: 'duplicate', message, raw: source.rawOf(line) }));
-  const refused = rows.refused.slice(0, room).map((row) => ({ line: row.line, column: row.column, code: 'constraint', message: row.message, raw: source.rawOf(row.line) }));
+  const duplicates = rows.duplicates
+    .slice(0, room)
+    .map((line) => ({ line, column: keyColumn, code: 'duplicate', message, raw: source.rawOf(line) }));
+  const refused = rows.refused
+    .slice(0, room)
+    .map((row) => ({ line: row.line, column: row.column, code: 'constraint', message: row.message, raw: source.rawOf(row.line) }));
   return [...duplicates, ...refused];
 }

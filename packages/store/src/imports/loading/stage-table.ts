@@ -14,16 +14,22 @@ export type Stage = {
   source: string;
   /** The same for the lines from $2 to $3. */
   rangeSource: string;
+  /** The same for all lines but those in the array $2. */
+  remainingSource: string;
 };
 
 /** @param names the columns of the COPY text in order, `_line` being the last */
 export function stageTable(kind: StageKind, names: readonly string[], columns: readonly DatasetColumn[]): Stage {
   const typeOf = (name: string) => sqlTypeOf(name, columns);
-  const definition = names.map((name) => `${quoteIdentifier(name)} ${kind === 'text' && name !== '_line' ? 'text' : typeOf(name)}`).join(', ');
+  const definition = names
+    .map((name) => `${quoteIdentifier(name)} ${kind === 'text' && name !== '_line' ? 'text' : typeOf(name)}`)
+    .join(', ');
   const key = kind === 'text' ? ', PRIMARY KEY ("_line")' : '';
   // One connection serves many datasets, so the name tells their shapes apart.
   const name = `pg_temp.${quoteIdentifier(`_stage_${createHash('sha256').update(definition).digest('hex').slice(0, 24)}`)}`;
-  const cast = names.map((column) => `${quoteIdentifier(column)}::${typeOf(column).replace(' COLLATE "C"', '')} AS ${quoteIdentifier(column)}`).join(', ');
+  const cast = names
+    .map((column) => `${quoteIdentifier(column)}::${typeOf(column).replace(' COLLATE "C"', '')} AS ${quoteIdentifier(column)}`)
+    .join(', ');
   const from = kind === 'text' ? `SELECT ${cast} FROM ${name}` : `SELECT * FROM ${name}`;
   return {
     name,
@@ -31,6 +37,7 @@ export function stageTable(kind: StageKind, names: readonly string[], columns: r
     copySql: `COPY ${name} (${columnList(names)}) FROM STDIN`,
     source: `(${from})`,
     rangeSource: `(${from} WHERE "_line" BETWEEN $2 AND $3)`,
+    remainingSource: `(${from} WHERE NOT "_line" = ANY($2::bigint[]))`,
   };
 }
 

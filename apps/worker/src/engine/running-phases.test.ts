@@ -1,0 +1,41 @@
+import { describe, expect, it } from '@jest/globals';
+import { newGroupId, memberId } from '@millrace/shared';
+import type { ClaimedPhase } from '@millrace/store';
+import { PhaseStopped } from './outcome.ts';
+import { createRunningPhases } from './running-phases.ts';
+
+const claimed = (flowId: string, fence = 1): ClaimedPhase => ({
+  id: memberId(flowId, 0), flowId, workspace: 'default', flow: 'f', version: 1, run: 1, name: 'only', fence, attempt: 1, attemptMax: 1, input: {}, outputs: {}, startedAt: new Date(0),
+});
+
+describe('running phases', () => {
+  it('are listed from add to remove, two claims of one phase apart', () => {
+    const phases = createRunningPhases();
+    const flowId = newGroupId();
+    const [older, newer] = [phases.add(claimed(flowId, 1), 1), phases.add(claimed(flowId, 2), 2)];
+    expect(phases.list()).toEqual([older, newer]);
+    phases.remove(older);
+    phases.remove(older);
+    expect(phases.list()).toEqual([newer]);
+  });
+
+  it('are stopped by flow', () => {
+    const phases = createRunningPhases();
+    const [one, other] = [newGroupId(), newGroupId()];
+    const [first, second] = [phases.add(claimed(one), 1), phases.add(claimed(other), 1)];
+    expect(phases.stopFlow(one, 'cancelled')).toBe(1);
+    expect([first.stopReason(), second.stopReason()]).toEqual(['cancelled', undefined]);
+    expect([first.signal.aborted, second.signal.aborted]).toEqual([true, false]);
+    expect(phases.stopFlow(newGroupId(), 'cancelled')).toBe(0);
+  });
+
+  it('keep the first reason they were stopped for, and tell it by their signal', async () => {
+    const phases = createRunningPhases();
+    const running = phases.add(claimed(newGroupId()), 1);
+    phases.stopAll('shutdown');
+    running.stop('lease-lost');
+    expect(running.stopReason()).toBe('shutdown');
+    expect(running.signal.reason).toEqual(new PhaseStopped('shutdown'));
+    await expect(running.stopped).resolves.toBe('shutdown');
+  });
+});

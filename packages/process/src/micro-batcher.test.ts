@@ -1,0 +1,142 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { createMicroBatcher, type MicroBatcherOptions } from './micro-batcher.ts';
+
+const turn = () => new Promise<void>((resolve) => { setImmediate(resolve); });
+const LIMITS = { batchMax: 10, inFlightMax: 1, pendingMax: 100 };
+
+/** A batcher whose batches stay on their way until they are answered. */
+function held(options: Partial<MicroBatcherOptions<number, number>> = {}) {
+  const batches: { items: readonly number[]; answer(results?: number[]): void; fail(error: unknown): void }[] = [];
+  const batcher = createMicroBatcher<number, number>({
+    ...LIMITS,
+    send: (items) => new Promise((resolve, reject) => { batches.push({ items, answer: (results = items.map((item) => item * 2)) => { resolve(results); }, fail: reject }); }),
+    ...options,
+  });
+  return { batches, batcher };
+}
+
+describe('a micro-batcher', () => {
+  it('sends what was added in one turn as one batch and gives each its own result', async () => {
+    const { batches, batcher } = held();
+    const results = [1, 2, 3].map((item) => batcher.add(item));
+    expect(batches).toHaveLength(0);
+    await turn();
+    expect(batches.map((batch) => batch.items)).toEqual([[1, 2, 3]]);
+    batches[0]?.answer();
+    expect(await Promise.all(results)).toEqual([2, 4, 6]);
+  });
+
+  it('gathers while a batch is on its way, in order and no more than the limit at once', async () => {
+    const { batches, batcher } = held({ batchMax: 3 });
+    const results = Array.from({ length: 8 }, (_, item) => batcher.add(item));
+    for (let sent = 1; sent <= 3; sent += 1) {
+      await turn();
+      expect(batches).toHaveLength(sent);
+      batches[sent - 1]?.answer();
+      await turn();
+    }
+    expect(batches.map((batch) => batch.items)).toEqual([[0, 1, 2], [3, 4, 5], [6, 7]]);
+    expect(await Promise.all(results)).toEqual([0, 2, 4, 6, 8, 10, 12, 14]);
+  });
+
+  it('has no more batches on their way than allowed', async () => {
+    const { batches, batcher } = held({ batchMax: 1, inFlightMax: 2 });
+    const results = [1, 2, 3].map((item) => batcher.add(item));
+    await turn();
+    expect(batches).toHaveLength(2);
+    batches[1]?.answer();
+    expect(await results[1]).toBe(4);
+    await turn();
+    await turn();
+    expect(batches.map((batch) => batch.items)).toEqual([[1], [2], [3]]);
+    batches[0]?.answer();
+    batches[2]?.answer();
+    expect(await Promise.all(results)).toEqual([2, 4, 6]);
+  });
+
+  it('answers every item with its own result under any load and any order of answers', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.nat(3), { maxLength: 200 }), fc.integer({ min: 1, max: 7 }), fc.integer({ min: 1, max: 4 }), async (turns, batchMax, inFlightMax) => {
+        let inFlight = 0;
+        const send = async (items: readonly number[]) => {
+          inFlight += 1;
+          expect(inFlight).toBeLessThanOrEqual(inFlightMax);
+          expect(items.length).toBeLessThanOrEqual(batchMax);
+          for (let count = turns[items[0] ?? 0] ?? 0; count > 0; count -= 1) await turn();
+          inFlight -= 1;
+          return items.map((item) => item * 2);
+        };
+        const batcher = createMicroBatcher<number, number>({ send, batchMax, inFlightMax, pendingMax: 1_000 });
+        const results = await Promise.all(turns.map((_, item) => batcher.add(item)));
+        expect(results).toEqual(turns.map((_, item) => item * 2));
+      }),
+      { numRuns: 30 },
+    );
+  });
+});
+
+describe('a batch that fails', () => {
+  const fault = new Error('bad item');
+  const sendUnlessBad = (items: readonly number[]) => (items.includes(13) ? Promise.reject(fault) : Promise.resolve(items.map((item) => item * 2)));
+
+  it('fails all of its items, and none of the next', async () => {
+    const batcher = createMicroBatcher<number, number>({ ...LIMITS, batchMax: 2, send: sendUnlessBad });
+    const settled = await Promise.allSettled([1, 13, 3, 4].map((item) => batcher.add(item)));
+    expect(settled.map((one) => one.status)).toEqual(['rejected', 'rejected', 'fulfilled', 'fulfilled']);
+  });
+
+  it('is sent again one by one when an item is at fault, so that only that one fails', async () => {
+    const batcher = createMicroBatcher<number, number>({ ...LIMITS, send: sendUnlessBad, isItemFault: (error) => error === fault });
+    const settled = await Promise.allSettled([1, 13, 3].map((item) => batcher.add(item)));
+    expect(settled).toEqual([{ status: 'fulfilled', value: 2 }, { status: 'rejected', reason: fault }, { status: 'fulfilled', value: 6 }]);
+  });
+
+  it('is not sent again when the fault is not an item\'s', async () => {
+    let sent = 0;
+    const send = () => {
+      sent += 1;
+      throw fault;
+    };
+    const batcher = createMicroBatcher<number, number>({ ...LIMITS, send, isItemFault: () => false });
+    await Promise.allSettled([1, 2].map((item) => batcher.add(item)));
+    expect(sent).toBe(1);
+    await expect(batcher.add(3)).rejects.toBe(fault);
+  });
+});
+
+describe('the limit of waiting items', () => {
+  it('refuses what is beyond it, and only that', async () => {
+    const { batches, batcher } = held({ pendingMax: 2 });
+    const results = [1, 2].map((item) => batcher.add(item));
+    await expect(batcher.add(3)).rejects.toThrow('more than 2 items wait');
+    await turn();
+    results.push(batcher.add(4));
+    batches[0]?.answer();
+    await turn();
+    await turn();
+    batches[1]?.answer();
+    expect(await Promise.all(results)).toEqual([2, 4, 8]);
+  });
+});
+
+describe('drain', () => {
+  it('settles at once when nothing is waiting', async () => {
+    await expect(held().batcher.drain()).resolves.toBeUndefined();
+  });
+
+  it('waits for everything that was added before, failures included', async () => {
+    const { batches, batcher } = held({ batchMax: 1 });
+    const results = Promise.allSettled([batcher.add(1), batcher.add(2)]);
+    let drained = false;
+    const draining = batcher.drain().then(() => { drained = true; });
+    await turn();
+    batches[0]?.answer();
+    await turn();
+    await turn();
+    expect(drained).toBe(false);
+    batches[1]?.fail(new Error('no'));
+    await draining;
+    expect((await results).map((one) => one.status)).toEqual(['fulfilled', 'rejected']);
+  });
+});

@@ -1,0 +1,103 @@
+import { randomBytes } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { createDatabase, type Database } from './database.ts';
+import { readInstance } from './instance.ts';
+import { migrate, readMigrations, schemaVersion } from './migrate.ts';
+import { ensureSelftestTable } from './selftest-table.ts';
+
+const serverUrl = process.env['DATABASE_URL'] ?? '';
+let server: Database;
+let name: string;
+let url: string;
+let database: Database;
+
+beforeAll(() => {
+  server = createDatabase({ url: serverUrl, name: 'test-server', onError: () => undefined });
+});
+
+afterAll(async () => {
+  await server.close();
+});
+
+// An empty database for each test.
+beforeEach(async () => {
+  name = `test_migrate_${randomBytes(4).toString('hex')}`;
+  await server.main.query(`CREATE DATABASE ${name}`);
+  const renamed = new URL(serverUrl);
+  renamed.pathname = `/${name}`;
+  url = renamed.href;
+  database = createDatabase({ url, name: 'test', onError: () => undefined });
+});
+
+afterEach(async () => {
+  await database.close();
+  await server.main.query(`DROP DATABASE ${name} WITH (FORCE)`);
+});
+
+const rows = async <Row extends object>(sql: string) => (await database.main.query<Row>(sql)).rows;
+const exists = async (table: string) => (await rows<{ exists: boolean }>(`SELECT to_regclass('${table}') IS NOT NULL AS exists`))[0]?.exists;
+
+describe('migrate', () => {
+  it('brings an empty database to the schema of this code', async () => {
+    const names = (await readMigrations()).map((migration) => migration.name);
+    expect(await schemaVersion(database.main)).toBe(0);
+    expect(await migrate(url)).toEqual(names);
+    expect(await schemaVersion(database.main)).toBe(names.length);
+    expect(await Promise.all(['flows', 'phases', 'events', 'attempts', 'steps', 'api_keys'].map((table) => exists(`millrace.${table}`)))).toEqual(Array.from({ length: 6 }, () => true));
+  });
+
+  it('has nothing to do the second time', async () => {
+    await migrate(url);
+    const before = await rows('SELECT * FROM millrace.migrations ORDER BY version');
+    expect(await migrate(url)).toEqual([]);
+    expect(await rows('SELECT * FROM millrace.migrations ORDER BY version')).toEqual(before);
+  });
+
+  it('is done once by any number of migrators at the same time', async () => {
+    const applied = await Promise.all([1, 2, 3, 4].map(() => migrate(url)));
+    expect(applied.flat()).toEqual((await readMigrations()).map((migration) => migration.name));
+    expect(await rows('SELECT count(*)::int AS count FROM millrace.instance')).toEqual([{ count: 1 }]);
+  });
+
+  it('refuses a database to which another text of a migration was applied', async () => {
+    await migrate(url);
+    await rows("UPDATE millrace.migrations SET checksum = 'other' WHERE version = 2");
+    await expect(migrate(url)).rejects.toThrow(/^migration 0002_\w+\.sql was changed after it had been applied$/);
+  });
+
+  it('undoes a migration that fails, keeps those before it, and goes on once the cause is gone', async () => {
+    await rows('CREATE SCHEMA millrace CREATE TABLE attempts (mine int)');
+    await expect(migrate(url)).rejects.toMatchObject({ message: 'migration 0002_flows.sql failed', cause: { code: '42P07' } });
+    expect(await schemaVersion(database.main)).toBe(1);
+    expect([await exists('millrace.api_keys'), await exists('millrace.flows'), await exists('millrace.phases')]).toEqual([true, false, false]);
+    await rows('DROP TABLE millrace.attempts');
+    expect((await migrate(url))[0]).toBe('0002_flows.sql');
+  });
+
+  it('leaves the lock free after a failure', async () => {
+    await rows('CREATE SCHEMA millrace CREATE TABLE attempts (mine int)');
+    await expect(migrate(url)).rejects.toThrow();
+    expect(await rows("SELECT FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")).toEqual([]);
+  });
+});
+
+describe('readInstance', () => {
+  it('answers the same epoch and secret on every read, and others for another database', async () => {
+    await migrate(url);
+    const [first, second] = [await readInstance(database.main), await readInstance(database.hot)];
+    expect(first).toEqual(second);
+    expect(first.epoch).toMatch(/^[0-9a-f]{12}$/);
+    expect(first.cursorSecret).toHaveLength(32);
+    await rows('UPDATE millrace.instance SET id = gen_random_uuid()');
+    expect((await readInstance(database.main)).epoch).not.toBe(first.epoch);
+  });
+});
+
+describe('ensureSelftestTable', () => {
+  it('may be called by several processes at once, and keeps what is there', async () => {
+    await Promise.all([1, 2, 3].map(() => ensureSelftestTable(url)));
+    await rows("INSERT INTO selftest_ledger (key, phase) VALUES ('k', 'p'), ('k', 'p')");
+    await ensureSelftestTable(url);
+    expect(await rows('SELECT key, phase FROM selftest_ledger')).toHaveLength(2);
+  });
+});
