@@ -20,7 +20,7 @@ const definitionShape = z.object({
 
 /**
  * @param options.folders each file, and each sub-folder with an index file, must have a definition as its default export
- * @throws Error naming the file when a folder cannot be read or a module has no definition.
+ * @throws Error naming the file or folder when a folder cannot be read, a module cannot be loaded or has no definition.
  */
 export async function loadFlows(options: { folders: readonly string[]; selftest: boolean }): Promise<FlowRegistry> {
   const users = await Promise.all(options.folders.map((folder) => loadFolder(path.resolve(folder))));
@@ -43,7 +43,9 @@ async function indexFile(folder: string): Promise<string[]> {
 }
 
 async function loadFile(file: string): Promise<FlowDefinition> {
-  const loaded = (await import(pathToFileURL(file).href)) as { default?: unknown };
+  const loaded = (await import(pathToFileURL(file).href).catch((error: unknown) => {
+    throw new Error(`${file}: it cannot be loaded: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  })) as { default?: unknown };
   const checked = definitionShape.safeParse(loaded.default);
   if (!checked.success) throw new Error(`${file}: its default export is no flow definition: ${checked.error.issues[0]?.path.join('.') ?? ''} ${checked.error.issues[0]?.message ?? ''}`);
   // The shape was just checked; what the handlers do with their input is the author's business.

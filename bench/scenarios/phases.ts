@@ -35,7 +35,7 @@ async function bestRaw({ redisUrl, say }: BenchOptions, jobCount: number): Promi
 }
 
 async function durablePhases(options: BenchOptions, flowCount: number): Promise<number> {
-  const stack = await createTestStack({ redisUrl: options.redisUrl, env: { MILLRACE_LOG_LEVEL: 'info', MILLRACE_FLOW_CONCURRENCY: '300' } });
+  const stack = await createTestStack({ servers: options, env: { MILLRACE_LOG_LEVEL: 'info', MILLRACE_FLOW_CONCURRENCY: '300' } });
   try {
     await stack.startApi();
     await stack.startWorker();

@@ -20,7 +20,7 @@ async function run(options: BenchOptions): Promise<Measurement[]> {
 }
 
 async function ourRate(options: BenchOptions, seconds: number): Promise<number> {
-  const stack = await createTestStack({ redisUrl: options.redisUrl });
+  const stack = await createTestStack({ servers: options });
   try {
     await stack.startApi();
     const rate = await load(`${stack.client.baseUrl}/v1/flows`, { seconds, body: '{"flow":"selftest.noop","input":{}}', headers: { authorization: `Bearer ${ADMIN_KEY}` } });

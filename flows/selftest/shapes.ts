@@ -27,6 +27,14 @@ export const diamond = defineFlow({
   },
 });
 
+/** Waits for the signal `go`, whose body becomes its output. */
+export const wait = defineFlow({
+  name: 'selftest.wait',
+  version: 1,
+  input: NO_INPUT,
+  phases: { only: { waitFor: { signal: 'go' } } },
+});
+
 /** As many phases side by side as `width` says. */
 export const fan = defineFlow({
   name: 'selftest.fan',

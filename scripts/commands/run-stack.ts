@@ -47,7 +47,7 @@ async function withStack(context: CommandContext, work: (stack: Stack, signal: A
 
 function showWhereToLook({ reporter, env }: CommandContext, { baseUrl, home }: Pick<Stack, 'baseUrl' | 'home'>): void {
   reporter.plain('');
-  reporter.plain(`  Console     ${baseUrl}/`);
+  reporter.plain(`  Start page  ${baseUrl}/`);
   reporter.plain(`  API docs    ${baseUrl}/docs`);
   reporter.plain(`  Bull Board  ${baseUrl}/admin/queues`);
   reporter.plain(`  Admin key   ${env['MILLRACE_ADMIN_KEY'] ? 'the one in MILLRACE_ADMIN_KEY' : `in ${home}/admin-key`}`);

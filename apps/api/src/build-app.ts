@@ -5,7 +5,7 @@ import type { JobDispatcher } from '@millrace/queue';
 import type { Keys, UpdatePublisher } from '@millrace/redis';
 import type { FlowRegistry } from '@millrace/sdk';
 import type { UploadStorage } from '@millrace/storage';
-import { cancelFlow, createFlows, createKey, findKey, listFlows, listKeys, readFlow, readFlowHead, readImportHead, retryFlow, revokeKey, type Database } from '@millrace/store';
+import { cancelFlow, createFlows, createKey, findKey, listFlows, listKeys, readFlow, readFlowHead, readImportHead, retryFlow, revokeKey, sendSignal, type Database } from '@millrace/store';
 import type { Express } from 'express';
 import { createAuthenticator, type Authenticator } from './auth/authenticator.ts';
 import { BOARD_PATH, createQueueBoard } from './board/queue-board.ts';
@@ -23,10 +23,11 @@ import { datasetRoutes } from './routes/dataset-routes.ts';
 import { docsRoutes } from './routes/docs-routes.ts';
 import { eventRoutes, type EventRoutesDeps } from './routes/event-routes.ts';
 import { flowBatchRoutes } from './routes/flow-batch-routes.ts';
-import { flowRoutes } from './routes/flow-routes.ts';
+import { flowReader, flowRoutes } from './routes/flow-routes.ts';
 import { healthRoutes } from './routes/health-routes.ts';
 import { importRoutes } from './routes/import-routes.ts';
 import { keyRoutes } from './routes/key-routes.ts';
+import { signalRoutes } from './routes/signal-routes.ts';
 import { createImportActions } from './uploads/import-actions.ts';
 import { createContentReceiver } from './uploads/receive-content.ts';
 import type { SpoolLimits } from './uploads/spool-content.ts';
@@ -91,21 +92,31 @@ function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
   const { database, clock, log } = deps;
   const acceptor = createFlowAcceptor({ registry: deps.registry, clock });
   const cursors = createCursors({ secret: async () => (await deps.instance()).cursorSecret });
+  const readProgress = createProgressReader({
+    source: { isReady: deps.redis.isReady, read: ({ workspace, flowId }) => deps.redis.readHash(deps.redis.keys.progressState(workspace, flowId)) },
+    log,
+  });
+  const actions = createFlowActions({
+    cancelFlow: (target) => cancelFlow(database, target),
+    retryFlow: (target) => retryFlow(database, target),
+    sendSignal: (signal) => sendSignal(database, signal),
+    updates: deps.updates,
+    dispatch: (dispatches) => { deps.dispatch.send([...dispatches]); },
+    log,
+  });
   // The busiest first: Express tries the paths one after the other.
   const routes = [
     ...flowRoutes({
       acceptor,
       intake,
       cursors,
-      readProgress: createProgressReader({
-        source: { isReady: deps.redis.isReady, read: ({ workspace, flowId }) => deps.redis.readHash(deps.redis.keys.progressState(workspace, flowId)) },
-        log,
-      }),
+      readProgress,
       readFlow: (target) => readFlow(database.main, target),
       flowExists: async (target) => (await readFlowHead(database.main, target)) !== undefined,
       listFlows: (filter) => listFlows(database.main, filter),
-      ...createFlowActions({ cancelFlow: (target) => cancelFlow(database, target), retryFlow: (target) => retryFlow(database, target), updates: deps.updates, log }),
+      ...actions,
     }),
+    ...signalRoutes({ sendSignal: actions.sendSignal, readAnswer: flowReader({ readFlow: (target) => readFlow(database.main, target), readProgress }) }),
     ...flowBatchRoutes({ acceptor, intake, log }),
     ...eventRoutes({ hub: deps.hub, database, cursors, readHead: (kind, id, workspace) => readHead(database, { kind, id, workspace }) }),
     ...datasetRoutes({ database, cursors }),

@@ -23,7 +23,9 @@ export async function runPhases({ definition, input, rows, columns, batchSize = 
   for (const phase of plan.phases) {
     const needed = Object.fromEntries(phase.needs.map((need) => [names[need] ?? '', run.outputs[names[need] ?? '']]));
     const ctx = createContext({ phase: phase.name, input: parsed, outputs: needed, imported, run, signal: signal ?? new AbortController().signal });
-    const output: unknown = await table[phase.name]?.run(ctx);
+    const found = table[phase.name];
+    if (found === undefined || 'waitFor' in found) throw new Error(`phase ${phase.name} has no handler`);
+    const output: unknown = await found.run(ctx);
     run.outputs[phase.name] = JSON.parse(JSON.stringify(output));
   }
   return run;

@@ -89,8 +89,11 @@ export function createJobConsumer(options: JobConsumerOptions): JobConsumer {
       if (running === undefined) return;
       const { worker, connection } = running;
       running = undefined;
-      // With Redis away a clean close would wait for it.
-      await withTimeout(worker.close(), deadlineMs).catch(() => worker.close(true));
+      // With Redis away, or a handler that does not end, a clean close would wait for ever; and once it has begun, BullMQ answers a
+      // forced one with the same promise.
+      await withTimeout(worker.close(), deadlineMs).catch((error: unknown) => {
+        options.log.warn({ err: error, queue: options.queue }, 'consumer did not close in time');
+      });
       // BullMQ leaves a connection that it was handed to its owner.
       connection.disconnect();
     },

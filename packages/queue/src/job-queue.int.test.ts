@@ -1,5 +1,6 @@
 // Dispatcher and consumer together on a Redis of the test's own, which also goes away at the end.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Redis } from 'ioredis';
 import { createLogger } from '@millrace/process';
 import { jobIdOf, newId, type Dispatch, type JobRef } from '@millrace/shared';
 import { eventually, startOwnRedis, type OwnRedis } from '@millrace/testing';
@@ -126,7 +127,9 @@ describe('missing', () => {
   it('names everything after Redis was emptied', async () => {
     const jobs = [job(), job({ delayMs: 60_000 })];
     await dispatch(...jobs);
-    await (await dispatcher.queues()[0]?.client)?.flushall();
+    const other = new Redis(redis.url);
+    await other.flushall();
+    other.disconnect();
     expect(await dispatcher.missing('flow-phase', jobs)).toEqual(jobs);
   });
 });
@@ -222,13 +225,15 @@ describe('stop', () => {
 
   it('does not wait beyond its deadline, and may be called again or before the start', async () => {
     await dispatch(job());
-    const { consumer } = await consume([], { handle: () => new Promise(() => undefined) });
+    const finish = Promise.withResolvers<DeliveryOutcome>();
+    const { consumer } = await consume([], { handle: () => finish.promise });
     await eventually(() => { expect(consumer.activeCount()).toBe(1); });
     const startedAt = performance.now();
     await consumer.stop(100);
     await consumer.stop(100);
     expect(performance.now() - startedAt).toBeLessThan(2_000);
     await createJobConsumer({ url: redis.url, name: 'unstarted', log, prefix, queue: 'flow-phase', concurrency: 1, handle: () => Promise.resolve({ kind: 'finished' }) }).stop(100);
+    finish.resolve({ kind: 'finished' });
   });
 });
 

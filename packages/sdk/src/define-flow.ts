@@ -5,7 +5,21 @@ import type { PhaseContext } from './context.ts';
 
 export type PhaseHandler<Input, Output = unknown> = (ctx: PhaseContext<Input>) => Promise<Output> | Output;
 
-export type PhaseDefinition<Input = unknown, Output = unknown> = {
+/** A phase that runs a handler, or one that waits for a signal. */
+export type PhaseDefinition<Input = unknown, Output = unknown> = RunDefinition<Input, Output> | WaitDefinition;
+
+/** A phase that runs nothing: it waits, at no cost of a worker, until someone sends the signal. What was sent becomes its output. */
+export type WaitDefinition = {
+  needs?: readonly string[];
+  waitFor: {
+    /** Name of the signal, as in POST /v1/flows/{id}/signals/{name}. Letters, digits, '.', '_' and '-', 100 at most. */
+    signal: string;
+    /** The phase fails when the signal has not come by then. Absent: it waits for ever. */
+    timeout?: Duration;
+  };
+};
+
+export type RunDefinition<Input = unknown, Output = unknown> = {
   /** Names of the phases whose results this one works on. It runs when all of them are completed. */
   needs?: readonly string[];
   run: PhaseHandler<Input, Output>;

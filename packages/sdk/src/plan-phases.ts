@@ -1,8 +1,17 @@
 // Turns a definition and an input into the phases that will be rows: order, needs, limits. Refuses what does not fit together.
 import { DEFAULT_RETRY, durationMs, LIMITS, type Duration } from '@millrace/shared';
-import type { FlowDefinition, PhaseDefinition, PhaseTable } from './define-flow.ts';
+import type { FlowDefinition, PhaseDefinition, PhaseTable, RunDefinition, WaitDefinition } from './define-flow.ts';
 
-export type PlannedPhase = { name: string; ordinal: number; needs: readonly number[]; dependants: readonly number[]; attemptMax: number };
+/** `signal` and `waitTimeoutMs` are null for a phase that runs a handler; a timeout of null waits for ever. */
+export type PlannedPhase = {
+  name: string;
+  ordinal: number;
+  needs: readonly number[];
+  dependants: readonly number[];
+  attemptMax: number;
+  signal: string | null;
+  waitTimeoutMs: number | null;
+};
 
 export type FlowFault = { phase: string | null; message: string };
 
@@ -27,12 +36,18 @@ export function planPhases<Input>(definition: FlowDefinition<Input>, input: Inpu
     ordinal,
     needs: (table[name]?.needs ?? []).map((need) => ordinals.get(need) ?? -1),
     dependants: [] as number[],
-    attemptMax: table[name]?.retry?.attempts ?? DEFAULT_RETRY.attempts,
+    ...attemptsAndWait(table[name]),
   }));
   for (const phase of phases) for (const need of phase.needs) phases[need]?.dependants.push(phase.ordinal);
   const stuck = unreachable(phases);
   if (stuck.length > 0) return { ok: false, faults: stuck.map((name) => ({ phase: name, message: 'it needs itself, directly or through others' })) };
   return { ok: true, phases };
+}
+
+function attemptsAndWait<Input>(phase: PhaseDefinition<Input> | undefined): Pick<PlannedPhase, 'attemptMax' | 'signal' | 'waitTimeoutMs'> {
+  if (phase === undefined || !('waitFor' in phase)) return { attemptMax: phase?.retry?.attempts ?? DEFAULT_RETRY.attempts, signal: null, waitTimeoutMs: null };
+  const { signal, timeout } = phase.waitFor;
+  return { attemptMax: 1, signal, waitTimeoutMs: timeout === undefined ? null : durationMs(timeout) };
 }
 
 function countFaults(count: number): FlowFault[] | undefined {
@@ -45,7 +60,7 @@ function phaseFaults<Input>(table: PhaseTable<Input>, names: readonly string[]):
   return names.flatMap((name) => {
     const phase = table[name];
     if (phase === undefined) return [];
-    const problems = [...nameProblems(name), ...needProblems(table, phase), ...retryProblems(phase), ...durationProblems({ 'timeout.soft': phase.timeout?.soft, 'timeout.hard': phase.timeout?.hard })];
+    const problems = [...nameProblems(name), ...needProblems(table, phase), ...('waitFor' in phase ? waitProblems(phase) : runProblems(phase))];
     return problems.map((message) => ({ phase: name, message }));
   });
 }
@@ -60,7 +75,16 @@ function needProblems<Input>(table: PhaseTable<Input>, phase: PhaseDefinition<In
   return new Set(needs).size === needs.length ? unknown : [...unknown, 'it names a phase twice in needs'];
 }
 
-function retryProblems<Input>(phase: PhaseDefinition<Input>): string[] {
+function waitProblems({ waitFor }: WaitDefinition): string[] {
+  const named = PHASE_NAME_PATTERN.test(waitFor.signal) ? [] : ['the signal it waits for must be named like a phase'];
+  return [...named, ...durationProblems({ 'waitFor.timeout': waitFor.timeout })];
+}
+
+function runProblems<Input>(phase: RunDefinition<Input>): string[] {
+  return [...retryProblems(phase), ...durationProblems({ 'timeout.soft': phase.timeout?.soft, 'timeout.hard': phase.timeout?.hard })];
+}
+
+function retryProblems<Input>(phase: RunDefinition<Input>): string[] {
   const { attempts = DEFAULT_RETRY.attempts, backoff = DEFAULT_RETRY.backoff } = phase.retry ?? {};
   const jitter = backoff.jitter ?? 0;
   return [

@@ -16,6 +16,8 @@ CREATE TABLE millrace.flows (
   phases_total int NOT NULL,
   -- Phases of this run that have not reached an end; the flow ends when it reaches 0.
   phases_open int NOT NULL CHECK (phases_open >= 0),
+  -- Of these, the ones that are queued, running or retrying. With none of them left the flow waits for what others do.
+  phases_active int NOT NULL CHECK (phases_active >= 0),
   phases_failed int NOT NULL DEFAULT 0,
   created_by text NOT NULL,
   created_at timestamptz NOT NULL DEFAULT now(),
@@ -39,6 +41,9 @@ CREATE TABLE millrace.phases (
   dependants uuid[] NOT NULL,
   needs_open int NOT NULL CHECK (needs_open >= 0),
   attempt_max smallint NOT NULL,
+  -- The signal that this phase waits for instead of running a handler, and how long.
+  signal text,
+  wait_timeout_ms int,
   -- Attempts used up. An interrupted or lost one is not.
   attempts smallint NOT NULL DEFAULT 0,
   -- How often a process died under this phase.
@@ -75,6 +80,20 @@ CREATE TABLE millrace.attempts (
   finished_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (phase_id, fence)
 );
+
+-- Signals as they were sent. One that comes before its phase waits is kept.
+CREATE TABLE millrace.signals (
+  flow_id uuid NOT NULL,
+  run int NOT NULL,
+  name text NOT NULL,
+  workspace text NOT NULL,
+  body jsonb NOT NULL,
+  delivered boolean NOT NULL DEFAULT false,
+  sent_by text NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (flow_id, run, name)
+);
+CREATE INDEX signals_undelivered ON millrace.signals (created_at) WHERE NOT delivered;
 
 -- Results of ctx.step, kept so that a later attempt goes on after them.
 CREATE TABLE millrace.steps (

@@ -31,6 +31,8 @@ export type DatabaseOptions = {
 const SESSION_MS = { statement: 15_000, lock: 5_000, idleInTransaction: 10_000, connect: 3_000 };
 /** COPY of one chunk runs as one statement, so it may take longer. */
 const LONG_STATEMENT_MS = 120_000;
+/** More handlers than connections may want a transaction at once: they wait for each other rather than fail. */
+const LONG_CONNECT_MS = 30_000;
 
 /**
  * The hot statements join small arrays and each other's results to big tables by primary key, and every such join also says
@@ -41,14 +43,14 @@ const LONG_STATEMENT_MS = 120_000;
 const HOT_SETTINGS = '-c enable_seqscan=off -c enable_nestloop=off -c enable_mergejoin=off -c jit=off -c plan_cache_mode=force_generic_plan';
 
 export function createDatabase(options: DatabaseOptions): Database {
-  const pool = (kind: string, max: number, extra: { settings?: string; statementMs?: number } = {}) => {
+  const pool = (kind: string, max: number, extra: { settings?: string; statementMs?: number; connectMs?: number } = {}) => {
     const made = new pg.Pool({
       connectionString: options.url,
       application_name: `${options.name}/${kind}`,
       max,
       min: 0,
       idleTimeoutMillis: 30_000,
-      connectionTimeoutMillis: SESSION_MS.connect,
+      connectionTimeoutMillis: extra.connectMs ?? SESSION_MS.connect,
       keepAlive: true,
       options: sessionSettings(extra),
     });
@@ -59,7 +61,7 @@ export function createDatabase(options: DatabaseOptions): Database {
   };
   const main = pool('main', options.poolMax?.main ?? 8);
   const hot = pool('hot', options.poolMax?.hot ?? 4, { settings: HOT_SETTINGS });
-  const long = pool('long', options.poolMax?.long ?? 8, { statementMs: LONG_STATEMENT_MS });
+  const long = pool('long', options.poolMax?.long ?? 16, { statementMs: LONG_STATEMENT_MS, connectMs: LONG_CONNECT_MS });
   return {
     main,
     hot,

@@ -1,24 +1,28 @@
-// Cancels and retries flows, and announces it afterwards. The change is committed first; what cannot be announced is found later:
+// Cancels, retries and signals flows, and announces it afterwards. The change is committed first; what cannot be announced is found later:
 // streams look for new events themselves, and what a cancelled handler commits is refused.
 import type { Logger } from '@millrace/process';
 import type { ControlMessage, UpdateMessage } from '@millrace/redis';
-import { publicEvent, type FlowActionOutcome, type LoggedEvent } from '@millrace/store';
+import type { Dispatch } from '@millrace/shared';
+import { publicEvent, type FlowActionOutcome, type LoggedEvent, type NewSignal, type SignalOutcome } from '@millrace/store';
 import type { FlowTarget } from '../routes/flow-routes.ts';
 
 export type FlowActions = {
   cancelFlow(target: FlowTarget & { by: string }): Promise<FlowActionOutcome>;
   retryFlow(target: FlowTarget): Promise<FlowActionOutcome>;
+  sendSignal(signal: NewSignal): Promise<SignalOutcome>;
 };
 
 export type FlowActionsDeps = FlowActions & {
   updates: { publishEvents(messages: readonly UpdateMessage[]): Promise<void>; publishControl(message: ControlMessage): Promise<void> };
+  /** Puts what became ready into the queue. */
+  dispatch(dispatches: readonly Dispatch[]): void;
   log: Logger;
 };
 
 /** @param deps the store's own actions, and where to announce them */
 export function createFlowActions(deps: FlowActionsDeps): FlowActions {
-  const announce = (outcome: FlowActionOutcome, control?: ControlMessage) => {
-    if (outcome.kind !== 'done') return;
+  const announce = (outcome: FlowActionOutcome | SignalOutcome, control?: ControlMessage) => {
+    if (outcome.kind !== 'done' && outcome.kind !== 'sent') return;
     const published = [deps.updates.publishEvents(messagesOf(outcome.events)), ...(control === undefined ? [] : [deps.updates.publishControl(control)])];
     Promise.all(published).catch((error: unknown) => {
       deps.log.debug({ err: error }, 'a change could not be announced');
@@ -33,6 +37,12 @@ export function createFlowActions(deps: FlowActionsDeps): FlowActions {
     retryFlow: async (target) => {
       const outcome = await deps.retryFlow(target);
       announce(outcome);
+      return outcome;
+    },
+    sendSignal: async (signal) => {
+      const outcome = await deps.sendSignal(signal);
+      announce(outcome);
+      if (outcome.kind === 'sent') deps.dispatch(outcome.dispatches);
       return outcome;
     },
   };

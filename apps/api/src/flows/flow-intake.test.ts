@@ -4,7 +4,7 @@ import type { CreatedFlow, NewFlow } from '@millrace/store';
 import { createFlowIntake, slicesOf, type FlowOrder } from './flow-intake.ts';
 
 function order(phaseCount = 1): FlowOrder {
-  const phases = Array.from({ length: phaseCount }, (_, index) => ({ name: `p${index}`, needs: [], dependants: [], attemptMax: 4 }));
+  const phases = Array.from({ length: phaseCount }, (_, index) => ({ name: `p${index}`, needs: [], dependants: [], attemptMax: 4, signal: null, waitTimeoutMs: null }));
   return { idempotency: null, draft: { workspace: 'w', createdBy: 'k', name: 'f', version: 1, inputJson: '{}', tags: {}, priority: 50, runAt: null, phases, respond: (id) => ({ status: 202, body: { id } }) } };
 }
 

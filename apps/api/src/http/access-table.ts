@@ -11,6 +11,7 @@ export const ACCESS_TABLE = {
   readFlow: 'viewer',
   cancelFlow: 'operator',
   retryFlow: 'operator',
+  sendSignal: 'operator',
   readFlowProgress: 'viewer',
   readFlowEvents: 'viewer',
   listDatasets: 'viewer',

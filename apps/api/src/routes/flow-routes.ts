@@ -179,7 +179,12 @@ async function actionReply(deps: FlowRoutesDeps, target: FlowTarget, outcome: Fl
   return { status: 202, body: await readAnswer(deps, target), headers: { location: flowLinks(target.flowId).self } };
 }
 
-async function readAnswer(deps: FlowRoutesDeps, target: FlowTarget) {
+/** Reads a flow as clients see it. @throws AppError not-found */
+export function flowReader(deps: Pick<FlowRoutesDeps, 'readFlow' | 'readProgress'>): (target: FlowTarget) => Promise<ReturnType<typeof flowAnswer>> {
+  return (target) => readAnswer(deps, target);
+}
+
+async function readAnswer(deps: Pick<FlowRoutesDeps, 'readFlow' | 'readProgress'>, target: FlowTarget) {
   const [stored, progress] = await Promise.all([deps.readFlow(target), deps.readProgress(target)]);
   if (stored === undefined) throw new AppError('not-found');
   return flowAnswer(stored, progress);

@@ -1,8 +1,8 @@
 // Finds the code for a claimed phase: the definition of its flow in the flow's version, and the phase made for its input.
-import { phaseTable, type FlowRegistry, type PhaseDefinition } from '@millrace/sdk';
+import { phaseTable, type FlowRegistry, type PhaseDefinition, type RunDefinition } from '@millrace/sdk';
 import type { ClaimedPhase } from '@millrace/store';
 
-export type FoundPhase = { kind: 'found'; definition: PhaseDefinition; input: unknown } | { kind: 'unknown'; reason: 'unknown-flow' | 'unknown-version' | 'unknown-phase' };
+export type FoundPhase = { kind: 'found'; definition: RunDefinition; input: unknown } | { kind: 'unknown'; reason: 'unknown-flow' | 'unknown-version' | 'unknown-phase' };
 
 export type PhaseDefinitions = { find(phase: ClaimedPhase): FoundPhase };
 
@@ -30,7 +30,8 @@ export function createPhaseDefinitions(registry: FlowRegistry): PhaseDefinitions
       if (definition.version !== phase.version) return { kind: 'unknown', reason: 'unknown-version' };
       const { input, table } = prepare(phase, definition);
       const found = Object.hasOwn(table, phase.name) ? table[phase.name] : undefined;
-      return found === undefined ? { kind: 'unknown', reason: 'unknown-phase' } : { kind: 'found', definition: found, input };
+      // A phase that waits for a signal is never dispatched.
+      return found === undefined || 'waitFor' in found ? { kind: 'unknown', reason: 'unknown-phase' } : { kind: 'found', definition: found, input };
     },
   };
 }

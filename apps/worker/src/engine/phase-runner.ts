@@ -2,7 +2,7 @@
 import type { Clock, Logger } from '@millrace/process';
 import type { DeliveryOutcome } from '@millrace/queue';
 import { DEFAULT_RETRY, LIMITS, storableJson, type JobRef, type RetryPolicy } from '@millrace/shared';
-import type { PhaseDefinition } from '@millrace/sdk';
+import type { RunDefinition } from '@millrace/sdk';
 import { isTransient, type ClaimedPhase } from '@millrace/store';
 import { createContext, type AttemptContext, type ContextDeps } from './context/create-context.ts';
 import { outcomeOfThrown, retryDelayMs, type PhaseOutcome } from './outcome.ts';
@@ -66,7 +66,7 @@ async function runClaimed(deps: PhaseRunnerDeps, phase: ClaimedPhase, claimedAtM
   }
 }
 
-type Found = { kind: 'found'; definition: PhaseDefinition; input: unknown };
+type Found = { kind: 'found'; definition: RunDefinition; input: unknown };
 
 // The input was valid when the flow was accepted; that it is not any more means that the definition changed without a new version.
 function findDefinition(deps: PhaseRunnerDeps, phase: ClaimedPhase): Found | { kind: 'unknown'; reason: string } | { kind: 'broken'; outcome: PhaseOutcome } {
@@ -85,7 +85,7 @@ async function runFound(deps: PhaseRunnerDeps, running: RunningPhase, found: Fou
 }
 
 // A phase that names a lock runs inside it; one try, since it goes back to the queue rather than wait here with a slot.
-function withPhaseLock({ definition, input }: Found): PhaseDefinition {
+function withPhaseLock({ definition, input }: Found): RunDefinition {
   const { lock } = definition;
   if (lock === undefined) return definition;
   return { ...definition, run: (ctx) => ctx.lock(lock({ input }), () => definition.run(ctx), { tries: 1 }) };
@@ -98,8 +98,7 @@ async function finishAttempt(deps: PhaseRunnerDeps, { running, attempt, retry, o
     await attempt.flush();
     return writeCompleted(deps, { running, attempt, retry, outcome });
   }
-  // Not awaited: a handler that was left behind may still hold the transaction's turn. Its end is a rollback either way.
-  void attempt.transaction.rollback();
+  attempt.transaction.rollback();
   if (outcome.kind !== 'abandoned') await attempt.flush();
   return writeEnd(deps, { running, retry, outcome });
 }
@@ -108,7 +107,7 @@ async function writeCompleted(deps: PhaseRunnerDeps, { running, attempt, retry, 
   const { phase } = running;
   const output = storableJson(outcome.output, LIMITS.outputBytesMax);
   if (!output.ok) {
-    void attempt.transaction.rollback();
+    attempt.transaction.rollback();
     const error = { code: 'output-invalid', message: `the result cannot be kept: ${output.problem}` };
     return writeEnd(deps, { running, retry, outcome: { kind: 'failed', error, permanent: true } });
   }

@@ -1,7 +1,7 @@
 // Runs a handler within its time limits. In one process nobody can be killed, so whoever does not stop in time is left behind:
 // his slot is free again, and the fence refuses what he commits later.
 import { durationMs } from '@millrace/shared';
-import type { PhaseContext, PhaseDefinition } from '@millrace/sdk';
+import type { PhaseContext, RunDefinition } from '@millrace/sdk';
 import { outcomeOfThrown, timeoutError, type PhaseOutcome, type StopReason } from './outcome.ts';
 import type { RunningPhase } from './running-phases.ts';
 
@@ -10,7 +10,7 @@ const DEFAULT_TIMEOUT = { soft: '25m', hard: '30m' } as const;
 const STOP_GRACE_MS = 5_000;
 
 /** Calls the handler and answers how the attempt ended. Never rejects. */
-export async function runHandler(running: RunningPhase, definition: PhaseDefinition, ctx: PhaseContext): Promise<PhaseOutcome> {
+export async function runHandler(running: RunningPhase, definition: RunDefinition, ctx: PhaseContext): Promise<PhaseOutcome> {
   const limits = { softMs: durationMs(definition.timeout?.soft ?? DEFAULT_TIMEOUT.soft), hardMs: durationMs(definition.timeout?.hard ?? DEFAULT_TIMEOUT.hard) };
   const leftBehind = Promise.withResolvers<PhaseOutcome>();
   const timers = [
@@ -27,7 +27,7 @@ export async function runHandler(running: RunningPhase, definition: PhaseDefinit
   }
 }
 
-async function settle(running: RunningPhase, definition: PhaseDefinition, ctx: PhaseContext): Promise<PhaseOutcome> {
+async function settle(running: RunningPhase, definition: RunDefinition, ctx: PhaseContext): Promise<PhaseOutcome> {
   try {
     const output = await definition.run(ctx);
     const stopped: StopReason | undefined = running.stopReason();

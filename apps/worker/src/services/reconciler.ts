@@ -1,9 +1,9 @@
 // Compares what PostgreSQL says should be queued or running with what is, and repairs: leases that ran out, start times that came,
-// jobs that a wiped Redis or a person lost. Level-triggered: running it twice changes nothing, and any number of processes may run it.
+// signals that came early or not in time, jobs that a wiped Redis or a person lost. Level-triggered: running it twice changes nothing, and any number of processes may run it.
 import { createLoop, type Logger, type Loop } from '@millrace/process';
 import type { JobDispatcher } from '@millrace/queue';
 import { jobIdOf, type Dispatch } from '@millrace/shared';
-import { dispatchAgain, expiredLeases, postponeCheck, releaseHeld, releasePhases, unclaimed, type Database } from '@millrace/store';
+import { deliverKept, dispatchAgain, expiredLeases, failOverdueWait, overdueWaits, postponeCheck, releaseHeld, releasePhases, unclaimed, undeliveredSignals, type Database } from '@millrace/store';
 import type { EventPublisher } from '../engine/event-publisher.ts';
 
 export type ReconcilerDeps = {
@@ -27,7 +27,7 @@ export function createReconciler(deps: ReconcilerDeps): Loop {
     log: deps.log,
     onPass: deps.onPass,
     runOnce: async () => {
-      const counts = [await recoverLost(deps), await releaseHeld(deps.database.hot, ROWS_MAX), await redispatchMissing(deps)];
+      const counts = [await recoverLost(deps), await releaseHeld(deps.database.hot, ROWS_MAX), await redispatchMissing(deps), await endWaits(deps)];
       const imports = await deps.reconcileImports();
       return imports === 'again' || counts.some((count) => count === ROWS_MAX) ? 'again' : 'idle';
     },
@@ -42,6 +42,19 @@ async function recoverLost({ database, publisher, dispatch, log }: ReconcilerDep
   dispatch(outcome.dispatches);
   if (outcome.dispatches.length > 0) log.warn({ count: outcome.dispatches.length }, 'leases ran out, their phases are queued again');
   return expired.length;
+}
+
+// One by one: signals and their time-outs are rare, and each changes one flow.
+async function endWaits({ database, publisher, dispatch }: ReconcilerDeps): Promise<number> {
+  const kept = await undeliveredSignals(database.main, ROWS_MAX);
+  for (const signal of kept) {
+    const outcome = await deliverKept(database, signal);
+    publisher.publish(outcome.events);
+    dispatch(outcome.dispatches);
+  }
+  const overdue = await overdueWaits(database.hot, ROWS_MAX);
+  for (const id of overdue) publisher.publish((await failOverdueWait(database, id)).events);
+  return Math.max(kept.length, overdue.length);
 }
 
 async function redispatchMissing({ database, dispatcher, dispatch, log }: ReconcilerDeps): Promise<number> {

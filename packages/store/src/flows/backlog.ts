@@ -47,6 +47,16 @@ export async function expiredLeases(hot: pg.Pool, limit: number): Promise<{ id: 
   return result.rows.map((row) => ({ id: row.id, fence: Number(row.fence) }));
 }
 
+/** Waiting phases whose time is over. */
+export async function overdueWaits(hot: pg.Pool, limit: number): Promise<string[]> {
+  const result = await hot.query<{ id: string }>({
+    name: 'overdue-waits',
+    text: "SELECT id FROM millrace.phases WHERE due_at <= now() AND status = 'waiting' ORDER BY due_at LIMIT $1",
+    values: [limit],
+  });
+  return result.rows.map((row) => row.id);
+}
+
 /** Dispatched phases, or retries past their time, that nobody claimed within the grace time: their jobs may be gone from Redis. */
 export async function unclaimed(hot: pg.Pool, limit: number): Promise<JobRef[]> {
   const result = await hot.query<JobRef>({

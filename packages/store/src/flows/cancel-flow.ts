@@ -28,7 +28,7 @@ export async function cancelFlow(database: Pick<Database, 'transaction'>, target
              WHERE id > $1 AND id <= $2 AND status IN ('pending', 'queued', 'running', 'retrying', 'waiting')`,
       values: [flow.id, lastMemberId(flow.id)],
     });
-    await client.query("UPDATE millrace.flows SET status = 'cancelled', phases_open = 0, finished_at = clock_timestamp() WHERE id = $1", [flow.id]);
+    await client.query("UPDATE millrace.flows SET status = 'cancelled', phases_open = 0, phases_active = 0, finished_at = clock_timestamp() WHERE id = $1", [flow.id]);
     return { kind: 'done', events: await appendEvents(client, flow.id, [{ type: 'flow.cancelled', data: { by: target.by } }]) };
   });
 }

@@ -12,11 +12,14 @@ export type CompletionOutcome = { committed: boolean[]; dispatches: Dispatch[]; 
 /** Phases that one completion may send straight to Redis per flow; a wider fan-out is fed in by the dispatcher. */
 const DIRECT_DISPATCH_MAX = 100;
 
+// In the scope of the statement below: this dependant becomes ready, runs a handler, and is among the first of its flow.
+const GOES_DIRECTLY = `(p.needs_open = m.count AND p.signal IS NULL AND $6 AND m.rank <= ${DIRECT_DISPATCH_MAX})`;
+
 const COMPLETE = `
 WITH asked AS (
   SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::jsonb[], $4::uuid[], $5::text[]) AS a (id, fence, output, flow_id, worker)
 ), locked AS (
-  SELECT id, workspace, status, phases_open, phases_failed FROM millrace.flows WHERE id = ANY($4) ORDER BY id FOR UPDATE
+  SELECT id, workspace, status, phases_open, phases_active, phases_failed FROM millrace.flows WHERE id = ANY($4) ORDER BY id FOR UPDATE
 ), done AS (
   UPDATE millrace.phases p
   SET status = 'completed', output = a.output, attempts = p.attempts + 1, due_at = NULL, finished_at = clock_timestamp()
@@ -30,29 +33,32 @@ WITH asked AS (
 ), freed AS (
   UPDATE millrace.phases p
   SET needs_open = p.needs_open - m.count,
-      status = CASE WHEN p.needs_open = m.count THEN 'queued' ELSE p.status END,
-      dispatched = p.needs_open = m.count AND $6 AND m.rank <= ${DIRECT_DISPATCH_MAX},
-      generation = p.generation + CASE WHEN p.needs_open = m.count AND $6 AND m.rank <= ${DIRECT_DISPATCH_MAX} THEN 1 ELSE 0 END,
-      due_at = CASE WHEN p.needs_open = m.count AND $6 AND m.rank <= ${DIRECT_DISPATCH_MAX} THEN now() + interval '${DISPATCH_GRACE_MS} milliseconds' END
+      status = CASE WHEN p.needs_open <> m.count THEN p.status WHEN p.signal IS NULL THEN 'queued' ELSE 'waiting' END,
+      dispatched = ${GOES_DIRECTLY},
+      generation = p.generation + CASE WHEN ${GOES_DIRECTLY} THEN 1 ELSE 0 END,
+      due_at = CASE WHEN ${GOES_DIRECTLY} THEN now() + interval '${DISPATCH_GRACE_MS} milliseconds'
+                    WHEN p.needs_open = m.count AND p.signal IS NOT NULL THEN now() + p.wait_timeout_ms * interval '1 millisecond' END
   FROM ranked m
   WHERE p.id = m.id AND p.id = ANY(ARRAY(SELECT id FROM met)) AND p.status = 'pending'
-  RETURNING p.id, p.flow_id, p.name, p.status, p.generation, p.priority, p.attempt_max - p.attempts AS attempts, p.dispatched
+  RETURNING p.id, p.flow_id, p.name, p.status, p.signal, p.generation, p.priority, p.attempt_max - p.attempts AS attempts, p.dispatched
 ), ready AS (
-  SELECT * FROM freed WHERE status = 'queued'
+  SELECT * FROM freed WHERE status IN ('queued', 'waiting')
 ), counts AS (
   SELECT l.id, l.workspace, count(d.id)::int AS done, (SELECT count(*)::int FROM ready r WHERE r.flow_id = l.id) AS ready,
+         l.phases_active - count(d.id)::int + (SELECT count(*)::int FROM ready r WHERE r.flow_id = l.id AND r.status = 'queued') AS active,
          l.phases_open = count(d.id) AND l.status NOT IN ('completed', 'failed', 'cancelled') AS ended, l.phases_failed
-  FROM locked l JOIN done d ON d.flow_id = l.id GROUP BY l.id, l.workspace, l.phases_open, l.phases_failed, l.status
+  FROM locked l JOIN done d ON d.flow_id = l.id GROUP BY l.id, l.workspace, l.phases_open, l.phases_active, l.phases_failed, l.status
 ), flows AS (
   UPDATE millrace.flows f
-  SET phases_open = f.phases_open - c.done, seq_last = f.seq_last + c.done + c.ready + CASE WHEN c.ended THEN 1 ELSE 0 END,
-      status = CASE WHEN NOT c.ended THEN f.status WHEN c.phases_failed > 0 THEN 'failed' ELSE 'completed' END,
+  SET phases_open = f.phases_open - c.done, phases_active = c.active, seq_last = f.seq_last + c.done + c.ready + CASE WHEN c.ended THEN 1 ELSE 0 END,
+      status = CASE WHEN c.ended AND c.phases_failed > 0 THEN 'failed' WHEN c.ended THEN 'completed'
+                    WHEN c.active = 0 AND f.status = 'running' THEN 'waiting' WHEN c.active > 0 AND f.status = 'waiting' THEN 'running' ELSE f.status END,
       finished_at = CASE WHEN c.ended THEN clock_timestamp() ELSE f.finished_at END
   FROM counts c WHERE f.id = c.id AND f.id = ANY($4)
   RETURNING f.id, f.seq_last - c.done - c.ready - CASE WHEN c.ended THEN 1 ELSE 0 END AS seq_before, c.workspace, c.ended, f.status
 ), news AS (
   SELECT flow_id, 1 AS rank, id::text AS position, 'phase.completed' AS type, name AS phase, jsonb_build_object('attempt', attempts) AS data FROM done
-  UNION ALL SELECT flow_id, 2, id::text, 'phase.queued', name, '{}' FROM ready
+  UNION ALL SELECT flow_id, 2, id::text, 'phase.' || status, name, CASE WHEN signal IS NULL THEN '{}' ELSE jsonb_build_object('signal', signal) END FROM ready
   UNION ALL SELECT id, 3, '', 'flow.' || status, NULL, '{}' FROM flows WHERE ended
 ), logged AS (
   INSERT INTO millrace.events (subject_id, seq, workspace, type, phase, at, data)

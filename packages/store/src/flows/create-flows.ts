@@ -3,7 +3,15 @@ import { AppError, memberId, newGroupId, type Dispatch } from '@millrace/shared'
 import type pg from 'pg';
 
 /** One phase as planned: ordinals count from 0 within the flow. */
-export type NewPhase = { name: string; needs: readonly number[]; dependants: readonly number[]; attemptMax: number };
+export type NewPhase = {
+  name: string;
+  needs: readonly number[];
+  dependants: readonly number[];
+  attemptMax: number;
+  /** The signal it waits for instead of running, and for how long; null: it runs, or it waits for ever. */
+  signal: string | null;
+  waitTimeoutMs: number | null;
+};
 
 export type NewFlow = {
   workspace: string;
@@ -37,8 +45,8 @@ export const DISPATCH_GRACE_MS = 5_000;
 const INSERT_FLOWS = `
 WITH asked AS (
   SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::jsonb[], $6::jsonb[], $7::smallint[], $8::timestamptz[], $9::int[], $10::text[],
-                       $11::text[], $12::text[], $13::bytea[], $14::smallint[], $15::jsonb[], $16::int[])
-    AS a (id, workspace, name, version, input, tags, priority, run_at, phases, created_by, route, key, body_hash, status, response, ready)
+                       $11::text[], $12::text[], $13::bytea[], $14::smallint[], $15::jsonb[], $16::int[], $17::int[])
+    AS a (id, workspace, name, version, input, tags, priority, run_at, phases, created_by, route, key, body_hash, status, response, ready, runnable)
 ), keyed AS (
   INSERT INTO millrace.idempotency_keys (workspace, route, key, body_hash, status, response)
   SELECT workspace, route, key, body_hash, status, response FROM asked WHERE key IS NOT NULL ORDER BY workspace, route, key
@@ -49,26 +57,28 @@ WITH asked AS (
 ), taken AS (
   SELECT a.* FROM asked a WHERE a.key IS NULL OR EXISTS (SELECT FROM keyed k WHERE (k.workspace, k.route, k.key) = (a.workspace, a.route, a.key))
 ), flows AS (
-  INSERT INTO millrace.flows (id, workspace, name, version, status, input, tags, priority, run_at, seq_last, phases_total, phases_open, created_by)
-  SELECT id, workspace, name, version, 'queued', input, tags, priority, run_at,
-         1 + ready, phases, phases, created_by
+  INSERT INTO millrace.flows (id, workspace, name, version, status, input, tags, priority, run_at, seq_last, phases_total, phases_open, phases_active, created_by)
+  SELECT id, workspace, name, version, CASE WHEN runnable = 0 THEN 'waiting' ELSE 'queued' END, input, tags, priority, run_at,
+         1 + ready, phases, phases, runnable, created_by
   FROM taken
 ), phases AS (
-  INSERT INTO millrace.phases (id, flow_id, workspace, name, status, priority, needs, dependants, needs_open, attempt_max, generation, dispatched, due_at)
-  SELECT p.id, p.flow_id, t.workspace, p.name, CASE WHEN p.needs_open = 0 THEN 'queued' ELSE 'pending' END, t.priority,
-         p.needs::uuid[], p.dependants::uuid[], p.needs_open, p.attempt_max, CASE WHEN p.direct THEN 1 ELSE 0 END, p.direct,
-         CASE WHEN p.direct THEN now() + $25::int * interval '1 millisecond' WHEN p.needs_open = 0 THEN t.run_at END
-  FROM unnest($17::uuid[], $18::uuid[], $19::text[], $20::text[], $21::text[], $22::smallint[], $23::boolean[], $24::int[])
-    AS p (flow_id, id, name, needs, dependants, attempt_max, direct, needs_open)
+  INSERT INTO millrace.phases (id, flow_id, workspace, name, status, priority, needs, dependants, needs_open, attempt_max, signal, wait_timeout_ms, generation, dispatched, due_at)
+  SELECT p.id, p.flow_id, t.workspace, p.name, CASE WHEN p.needs_open > 0 THEN 'pending' WHEN p.signal IS NULL THEN 'queued' ELSE 'waiting' END, t.priority,
+         p.needs::uuid[], p.dependants::uuid[], p.needs_open, p.attempt_max, p.signal, p.wait_timeout_ms, CASE WHEN p.direct THEN 1 ELSE 0 END, p.direct,
+         CASE WHEN p.direct THEN now() + $28::int * interval '1 millisecond' WHEN p.needs_open > 0 THEN NULL
+              WHEN p.signal IS NULL THEN t.run_at ELSE now() + p.wait_timeout_ms * interval '1 millisecond' END
+  FROM unnest($18::uuid[], $19::uuid[], $20::text[], $21::text[], $22::text[], $23::smallint[], $24::boolean[], $25::int[], $26::text[], $27::int[])
+    AS p (flow_id, id, name, needs, dependants, attempt_max, direct, needs_open, signal, wait_timeout_ms)
   JOIN taken t ON t.id = p.flow_id
 ), ready AS (
-  SELECT p.flow_id, p.name, 1 + row_number() OVER (PARTITION BY p.flow_id ORDER BY p.id) AS seq
-  FROM unnest($17::uuid[], $18::uuid[], $19::text[], $24::int[]) AS p (flow_id, id, name, needs_open) WHERE p.needs_open = 0
+  SELECT p.flow_id, p.name, p.signal, 1 + row_number() OVER (PARTITION BY p.flow_id ORDER BY p.id) AS seq
+  FROM unnest($18::uuid[], $19::uuid[], $20::text[], $25::int[], $26::text[]) AS p (flow_id, id, name, needs_open, signal) WHERE p.needs_open = 0
 ), logged AS (
   INSERT INTO millrace.events (subject_id, seq, workspace, type, phase, at, data)
   SELECT id, 1, workspace, 'flow.queued', NULL, clock_timestamp(), jsonb_build_object('flow', name, 'version', version) FROM taken
   UNION ALL
-  SELECT r.flow_id, r.seq, t.workspace, 'phase.queued', r.name, clock_timestamp(), '{}' FROM ready r JOIN taken t ON t.id = r.flow_id
+  SELECT r.flow_id, r.seq, t.workspace, CASE WHEN r.signal IS NULL THEN 'phase.queued' ELSE 'phase.waiting' END, r.name, clock_timestamp(),
+         CASE WHEN r.signal IS NULL THEN '{}' ELSE jsonb_build_object('signal', r.signal) END FROM ready r JOIN taken t ON t.id = r.flow_id
 )
 SELECT id FROM taken`;
 
@@ -124,6 +134,7 @@ async function insert(hot: pg.Pool, entries: readonly Prepared[]): Promise<Set<s
       entries.map((entry) => entry.status),
       entries.map((entry) => (entry.flow.idempotency === null ? null : JSON.stringify(entry.body))),
       entries.map((entry) => entry.flow.phases.filter((phase) => phase.needs.length === 0).length),
+      entries.map((entry) => entry.flow.phases.filter((phase) => phase.needs.length === 0 && phase.signal === null).length),
       rows.map((row) => row.flowId),
       rows.map((row) => row.id),
       rows.map((row) => row.name),
@@ -132,18 +143,20 @@ async function insert(hot: pg.Pool, entries: readonly Prepared[]): Promise<Set<s
       rows.map((row) => row.attemptMax),
       rows.map((row) => row.direct),
       rows.map((row) => row.needsOpen),
+      rows.map((row) => row.signal),
+      rows.map((row) => row.waitTimeoutMs),
       DISPATCH_GRACE_MS,
     ],
   });
   return new Set(result.rows.map((row) => row.id));
 }
 
-type PhaseRow = { flowId: string; id: string; name: string; needs: string; dependants: string; attemptMax: number; direct: boolean; needsOpen: number };
+type PhaseRow = { flowId: string; id: string; name: string; needs: string; dependants: string; attemptMax: number; direct: boolean; needsOpen: number; signal: string | null; waitTimeoutMs: number | null };
 
 function phaseRows(entry: Prepared): PhaseRow[] {
   let direct = 0;
   return entry.flow.phases.map((phase, ordinal) => {
-    const goesDirectly = phase.needs.length === 0 && direct < entry.directCount;
+    const goesDirectly = phase.needs.length === 0 && phase.signal === null && direct < entry.directCount;
     if (goesDirectly) direct += 1;
     return {
       flowId: entry.id,
@@ -154,6 +167,8 @@ function phaseRows(entry: Prepared): PhaseRow[] {
       attemptMax: phase.attemptMax,
       direct: goesDirectly,
       needsOpen: phase.needs.length,
+      signal: phase.signal,
+      waitTimeoutMs: phase.waitTimeoutMs,
     };
   });
 }

@@ -29,7 +29,7 @@ export async function failPhase(database: Pick<Database, 'transaction'>, failure
     const row = flow === undefined ? undefined : await markPhase(client, failure);
     if (flow === undefined || row === undefined) return NOT_OURS;
     await recordAttempt(client, { failure, row, run: flow.run });
-    const news = failure.retryDelayMs === null ? await endBranch(client, { flow, row, failure }) : [retryEvent(row, failure)];
+    const news = failure.retryDelayMs === null ? await endBranch(client, { flow, row, error: failure.error, wasActive: true }) : [retryEvent(row, failure)];
     return { committed: true, events: await appendEvents(client, flow.id, news) };
   });
 }
@@ -61,8 +61,28 @@ function retryEvent(row: FailedRow, failure: PhaseFailure): NewEvent {
   return { type: 'phase.retrying', phase: row.name, data: { attempt: row.attempts, error: shown(failure.error), retryAt: row.due_at?.toISOString() ?? null } };
 }
 
+type EndedBranch = { flow: LockedFlow; row: Pick<FailedRow, 'id' | 'name' | 'attempts'>; error: PhaseError; wasActive: boolean };
+
+/** Fails a phase whose signal did not come in time. Nothing happens when it came after all, or when the time was not over. */
+export async function failOverdueWait(database: Pick<Database, 'transaction'>, phaseId: string): Promise<FailureOutcome> {
+  return database.transaction(async (client) => {
+    const flow = await lockFlow(client, groupIdOf(phaseId));
+    if (flow === undefined) return NOT_OURS;
+    const error = { code: 'timeout', message: 'the signal did not come in time' };
+    const result = await client.query<Pick<FailedRow, 'id' | 'name' | 'attempts'>>({
+      name: 'fail-overdue-wait',
+      text: `UPDATE millrace.phases SET status = 'failed', error = $2, due_at = NULL, finished_at = clock_timestamp()
+             WHERE id = $1 AND status = 'waiting' AND due_at <= now() RETURNING id, name, attempts`,
+      values: [phaseId, JSON.stringify(error)],
+    });
+    const row = result.rows[0];
+    if (row === undefined) return NOT_OURS;
+    return { committed: true, events: await appendEvents(client, flow.id, await endBranch(client, { flow, row, error, wasActive: false })) };
+  });
+}
+
 // What needs this phase can never run: it is skipped, all the way down. Branches that do not depend on it go on.
-async function endBranch(client: Queryable, { flow, row, failure }: { flow: LockedFlow; row: FailedRow; failure: PhaseFailure }): Promise<NewEvent[]> {
+async function endBranch(client: Queryable, { flow, row, error: failure, wasActive }: EndedBranch): Promise<NewEvent[]> {
   const skipped = await client.query<{ name: string }>({
     name: 'skip-dependants',
     text: `
@@ -73,10 +93,10 @@ WITH RECURSIVE behind AS (
 UPDATE millrace.phases p SET status = 'skipped', finished_at = clock_timestamp() FROM behind b WHERE p.id = b.id AND p.status = 'pending' RETURNING p.name`,
     values: [row.id],
   });
-  const error = { phase: row.name, ...shown(failure.error) };
-  const end = await closePhases(client, flow, { count: 1 + skipped.rows.length, failed: 1, error });
+  const error = { phase: row.name, ...shown(failure) };
+  const end = await closePhases(client, flow, { count: 1 + skipped.rows.length, active: wasActive ? 1 : 0, failed: 1, error });
   return [
-    { type: 'phase.failed', phase: row.name, data: { attempt: row.attempts, error: shown(failure.error) } },
+    { type: 'phase.failed', phase: row.name, data: { attempt: row.attempts, error: shown(failure) } },
     ...skipped.rows.map(({ name }) => ({ type: 'phase.skipped', phase: name, data: { because: row.name } })),
     ...end,
   ];

@@ -11,6 +11,7 @@ export type LockedFlow = {
   run: number;
   priority: number;
   phases_open: number;
+  phases_active: number;
   phases_failed: number;
 };
 
@@ -20,7 +21,7 @@ export type NewEvent = { type: string; phase?: string; data?: Record<string, unk
 export async function lockFlow(on: Queryable, flowId: string, workspace?: string): Promise<LockedFlow | undefined> {
   const result = await on.query<LockedFlow>({
     name: 'lock-flow',
-    text: 'SELECT id, workspace, name, status, run, priority, phases_open, phases_failed FROM millrace.flows WHERE id = $1 AND ($2::text IS NULL OR workspace = $2) FOR UPDATE',
+    text: 'SELECT id, workspace, name, status, run, priority, phases_open, phases_active, phases_failed FROM millrace.flows WHERE id = $1 AND ($2::text IS NULL OR workspace = $2) FOR UPDATE',
     values: [flowId, workspace ?? null],
   });
   return result.rows[0];
@@ -46,16 +47,21 @@ SELECT ${LOGGED_EVENT_JSON} AS event FROM logged ORDER BY seq`,
   return result.rows.map((row) => row.event);
 }
 
-/** Counts phases that reached an end and, when none is open any more, ends the flow. Answers the event of the end, if it came. */
-export async function closePhases(on: Queryable, flow: LockedFlow, closed: { count: number; failed: number; error: unknown }): Promise<NewEvent[]> {
+/**
+ * Counts phases that reached an end (`active` of them were queued, running or retrying) and, when none is open any more, ends the flow.
+ * Answers the event of the end, if it came.
+ */
+export async function closePhases(on: Queryable, flow: LockedFlow, closed: { count: number; active: number; failed: number; error: unknown }): Promise<NewEvent[]> {
   const open = flow.phases_open - closed.count;
   const failed = flow.phases_failed + closed.failed;
+  const active = flow.phases_active - closed.active;
   const end = open > 0 ? null : failed > 0 ? 'failed' : 'completed';
   await on.query({
     name: 'close-phases',
-    text: `UPDATE millrace.flows SET phases_open = $2, phases_failed = $3, error = coalesce(error, $4::jsonb), status = coalesce($5, status),
+    text: `UPDATE millrace.flows SET phases_open = $2, phases_failed = $3, phases_active = $6, error = coalesce(error, $4::jsonb),
+             status = CASE WHEN $5::text IS NOT NULL THEN $5 WHEN $6 = 0 AND status = 'running' THEN 'waiting' ELSE status END,
              finished_at = CASE WHEN $5::text IS NULL THEN finished_at ELSE clock_timestamp() END WHERE id = $1`,
-    values: [flow.id, open, failed, closed.error === undefined ? null : JSON.stringify(closed.error), end],
+    values: [flow.id, open, failed, closed.error === undefined ? null : JSON.stringify(closed.error), end, active],
   });
   if (end === null) return [];
   return [{ type: `flow.${end}`, data: closed.error === undefined ? {} : { error: closed.error } }];

@@ -11,19 +11,20 @@ export async function retryFlow(database: Pick<Database, 'transaction'>, target:
     if (flow.status !== 'failed') return { kind: 'refused', status: flow.status };
     const reset = await resetPhases(client, flow.id);
     const run = flow.run + 1;
+    const ready = reset.filter((phase) => phase.status !== 'pending');
+    const active = ready.filter((phase) => phase.status === 'queued').length;
     await client.query(
-      "UPDATE millrace.flows SET status = 'queued', run = $2, phases_open = $3, phases_failed = 0, error = NULL, finished_at = NULL WHERE id = $1",
-      [flow.id, run, reset.length],
+      "UPDATE millrace.flows SET status = $4, run = $2, phases_open = $3, phases_active = $5, phases_failed = 0, error = NULL, finished_at = NULL WHERE id = $1",
+      [flow.id, run, reset.length, active === 0 ? 'waiting' : 'queued', active],
     );
-    const ready = reset.filter((phase) => phase.needs_open === 0);
-    const events = await appendEvents(client, flow.id, [{ type: 'flow.queued', data: { run } }, ...ready.map(({ name }) => ({ type: 'phase.queued', phase: name }))]);
+    const events = await appendEvents(client, flow.id, [{ type: 'flow.queued', data: { run } }, ...ready.map(({ name, status }) => ({ type: `phase.${status}`, phase: name }))]);
     return { kind: 'done', events };
   });
 }
 
 // Ready ones go to the backlog; the dispatcher takes them from there.
-async function resetPhases(client: Queryable, flowId: string): Promise<{ name: string; needs_open: number }[]> {
-  const result = await client.query<{ name: string; needs_open: number }>({
+async function resetPhases(client: Queryable, flowId: string): Promise<{ name: string; status: string }[]> {
+  const result = await client.query<{ name: string; status: string }>({
     name: 'reset-phases',
     text: `
 WITH open AS (
@@ -31,9 +32,9 @@ WITH open AS (
   FROM millrace.phases p WHERE p.id > $1 AND p.id <= $2 AND p.status <> 'completed'
 )
 UPDATE millrace.phases p
-SET status = CASE WHEN o.needs_open = 0 THEN 'queued' ELSE 'pending' END, needs_open = o.needs_open, attempts = 0, crashes = 0,
-    dispatched = false, due_at = NULL, lease_owner = NULL, output = NULL, error = NULL, started_at = NULL, finished_at = NULL
-FROM open o WHERE p.id = o.id RETURNING p.name, p.needs_open`,
+SET status = CASE WHEN o.needs_open > 0 THEN 'pending' WHEN p.signal IS NULL THEN 'queued' ELSE 'waiting' END, needs_open = o.needs_open, attempts = 0, crashes = 0,
+    dispatched = false, due_at = CASE WHEN o.needs_open = 0 THEN now() + p.wait_timeout_ms * interval '1 millisecond' END, lease_owner = NULL, output = NULL, error = NULL, started_at = NULL, finished_at = NULL
+FROM open o WHERE p.id = o.id RETURNING p.name, p.status`,
     values: [flowId, lastMemberId(flowId)],
   });
   return result.rows;

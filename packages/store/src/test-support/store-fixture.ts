@@ -40,7 +40,7 @@ export const LEASE_MS = 10_000;
 export function newFlow(needs: readonly (readonly number[])[], changes: Partial<NewFlow> = {}): NewFlow {
   return {
     workspace: 'default', createdBy: 'test', name: 'shape', version: 1, inputJson: '{"n":1}', tags: {}, priority: 50, runAt: null, idempotency: null, dispatch: true,
-    phases: needs.map((list, ordinal) => ({ name: `p${ordinal}`, needs: list, dependants: needs.flatMap((other, index) => (other.includes(ordinal) ? [index] : [])), attemptMax: 4 })),
+    phases: needs.map((list, ordinal) => ({ name: `p${ordinal}`, needs: list, dependants: needs.flatMap((other, index) => (other.includes(ordinal) ? [index] : [])), attemptMax: 4, signal: null, waitTimeoutMs: null })),
     respond: (flowId) => ({ status: 202, body: { id: flowId } }),
     ...changes,
   };

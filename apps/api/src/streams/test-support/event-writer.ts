@@ -39,7 +39,7 @@ export function createEventWriter({ database, updates }: { database: Database; u
       const [created] = await createFlows(database.hot, [
         {
           workspace: WORKSPACE, createdBy: 'test', name: 'test', version: 1, inputJson: '{}', tags: {}, priority: 50, runAt: null, idempotency: null, dispatch: false,
-          phases: [{ name: 'only', needs: [], dependants: [], attemptMax: 1 }],
+          phases: [{ name: 'only', needs: [], dependants: [], attemptMax: 1, signal: null, waitTimeoutMs: null }],
           respond: () => ({ status: 202, body: {} }),
         },
       ]);

@@ -8,9 +8,12 @@ export type PhaseTransaction = {
   isOpen(): boolean;
   /** Runs `last` as the transaction's last statement and commits when it answers true; otherwise rolls back. */
   commit<T>(last: (client: Queryable) => Promise<{ commit: boolean; result: T }>): Promise<T>;
-  /** Rolls back if it is open. Never fails. */
-  rollback(): Promise<void>;
+  /** Rolls back if it is open; cuts the connection when a handler that was left behind does not give its turn back. Never fails. */
+  rollback(): void;
 };
+
+/** A handler's own statement may still be on its way; one that hangs for other reasons must not keep a connection. */
+const LEFT_BEHIND_MS = 1_000;
 
 export function createPhaseTransaction(database: Pick<Database, 'long'>): PhaseTransaction {
   let client: Promise<PoolClient> | undefined;
@@ -53,7 +56,14 @@ export function createPhaseTransaction(database: Pick<Database, 'long'>): PhaseT
           throw asAppError(error);
         }
       }),
-    rollback: () => inTurn(() => close('ROLLBACK')),
+    rollback: () => {
+      const cut = setTimeout(() => {
+        const open = client;
+        client = undefined;
+        open?.then((connection) => { connection.release(true); }, () => undefined);
+      }, LEFT_BEHIND_MS);
+      void inTurn(() => close('ROLLBACK')).finally(() => { clearTimeout(cut); });
+    },
   };
 }
 

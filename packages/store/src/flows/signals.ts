@@ -1,0 +1,95 @@
+// Signals to phases that wait for one: kept when they come early, delivered once, and then the phase is complete with what was sent.
+import { isTerminalFlow, lastMemberId, type FlowStatus } from '@millrace/shared';
+import type { Database, Queryable } from '../database.ts';
+import type { LoggedEvent } from '../events/logged-event.ts';
+import { completePhases, type CompletionOutcome } from './complete-phases.ts';
+import { appendEvents, lockFlow, type LockedFlow } from './flow-change.ts';
+
+export type NewSignal = { flowId: string; workspace: string; name: string; bodyJson: string; by: string };
+
+export type SignalOutcome =
+  | ({ kind: 'sent' } & Delivery)
+  /** No such flow in this workspace, or none of its phases waits for a signal of this name. */
+  | { kind: 'not-found' }
+  | { kind: 'refused'; status: FlowStatus }
+  /** The flow has got this signal before, in this run. */
+  | { kind: 'already-sent' };
+
+type Delivery = Pick<CompletionOutcome, 'dispatches' | 'events'>;
+
+/** Who completes a phase on behalf of whoever sent its signal. */
+const DELIVERER = 'signal';
+const NOTHING: Delivery = { dispatches: [], events: [] };
+
+export async function sendSignal(database: Pick<Database, 'transaction'>, signal: NewSignal): Promise<SignalOutcome> {
+  return database.transaction(async (client) => {
+    const flow = await lockFlow(client, signal.flowId, signal.workspace);
+    if (flow === undefined || !(await isAwaited(client, flow.id, signal.name))) return { kind: 'not-found' };
+    if (isTerminalFlow(flow.status)) return { kind: 'refused', status: flow.status };
+    const kept = await client.query({
+      name: 'keep-signal',
+      text: 'INSERT INTO millrace.signals (flow_id, run, name, workspace, body, sent_by) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING',
+      values: [flow.id, flow.run, signal.name, flow.workspace, signal.bodyJson, signal.by],
+    });
+    if (kept.rowCount === 0) return { kind: 'already-sent' };
+    return { kind: 'sent', ...(await deliver(client, flow, signal.name)) };
+  });
+}
+
+/** Signals that came before their phase waited and may have one now. */
+export async function undeliveredSignals(on: Queryable, limit: number): Promise<{ flowId: string; name: string }[]> {
+  const result = await on.query<{ flowId: string; name: string }>({
+    name: 'undelivered-signals',
+    text: `SELECT s.flow_id AS "flowId", s.name FROM millrace.signals s JOIN millrace.flows f ON f.id = s.flow_id
+           WHERE NOT s.delivered AND (f.status IN ('completed', 'failed', 'cancelled') OR f.run <> s.run OR EXISTS (
+             SELECT FROM millrace.phases p WHERE p.id > s.flow_id AND p.flow_id = s.flow_id AND p.status = 'waiting' AND p.signal = s.name))
+           ORDER BY s.created_at LIMIT $1`,
+    values: [limit],
+  });
+  return result.rows;
+}
+
+/** Delivers a signal that was kept. One whose flow has ended, or runs anew, is done with. */
+export async function deliverKept(database: Pick<Database, 'transaction'>, kept: { flowId: string; name: string }): Promise<Delivery> {
+  return database.transaction(async (client) => {
+    const flow = await lockFlow(client, kept.flowId);
+    if (flow === undefined) return NOTHING;
+    await client.query('UPDATE millrace.signals SET delivered = true WHERE flow_id = $1 AND name = $2 AND NOT delivered AND (run <> $3 OR $4)', [flow.id, kept.name, flow.run, isTerminalFlow(flow.status)]);
+    return isTerminalFlow(flow.status) ? NOTHING : deliver(client, flow, kept.name);
+  });
+}
+
+async function isAwaited(client: Queryable, flowId: string, name: string): Promise<boolean> {
+  const found = await client.query('SELECT FROM millrace.phases WHERE id > $1 AND id <= $2 AND signal = $3 LIMIT 1', [flowId, lastMemberId(flowId), name]);
+  return found.rowCount === 1;
+}
+
+// The waiting phase is claimed and completed in one transaction, so that the statement that completes phases stays the only one that does.
+async function deliver(client: Queryable, flow: LockedFlow, name: string): Promise<Delivery> {
+  const claimed = await client.query<{ id: string; fence: string; body: string }>({
+    name: 'claim-waiting',
+    text: `
+UPDATE millrace.phases p SET status = 'running', fence = fence + 1, lease_owner = $4, due_at = NULL, started_at = coalesce(p.started_at, clock_timestamp())
+FROM millrace.signals s
+WHERE s.flow_id = $1 AND s.run = $5 AND s.name = $3 AND p.id > $1 AND p.id <= $2 AND p.status = 'waiting' AND p.signal = $3
+RETURNING p.id, p.fence, s.body::text AS body`,
+    values: [flow.id, lastMemberId(flow.id), name, DELIVERER, flow.run],
+  });
+  if (claimed.rows.length === 0) return NOTHING;
+  await client.query('UPDATE millrace.signals SET delivered = true WHERE flow_id = $1 AND run = $2 AND name = $3', [flow.id, flow.run, name]);
+  const started = await begin(client, flow, claimed.rows.length);
+  const completions = claimed.rows.map((row) => ({ id: row.id, fence: Number(row.fence), worker: DELIVERER, outputJson: row.body }));
+  const outcome = await completePhases(client, completions, { dispatch: true });
+  return { dispatches: outcome.dispatches, events: [...started, ...outcome.events] };
+}
+
+async function begin(client: Queryable, flow: LockedFlow, phaseCount: number): Promise<LoggedEvent[]> {
+  const before = await client.query<{ isFirst: boolean }>({
+    name: 'begin-by-signal',
+    text: `WITH old AS (SELECT id, started_at FROM millrace.flows WHERE id = $1)
+           UPDATE millrace.flows f SET phases_active = f.phases_active + $2, started_at = coalesce(f.started_at, clock_timestamp())
+           FROM old WHERE f.id = old.id RETURNING old.started_at IS NULL AS "isFirst"`,
+    values: [flow.id, phaseCount],
+  });
+  return before.rows[0]?.isFirst === true ? appendEvents(client, flow.id, [{ type: 'flow.started' }]) : [];
+}
