@@ -12,8 +12,15 @@ const shared = {
 } satisfies Config;
 
 const config: Config = {
+  // BullMQ keeps a timer of a worker that was closed while Redis was away, and there is no call that ends it.
+  forceExit: true,
   projects: [
-    { ...shared, displayName: 'unit', testMatch: ['<rootDir>/{apps,packages,flows,scripts,bench}/**/*.test.ts'], testPathIgnorePatterns: ['/node_modules/', '\\.int\\.test\\.ts$'] },
+    {
+      ...shared,
+      displayName: 'unit',
+      testMatch: ['<rootDir>/{apps,packages,flows,scripts,bench}/**/*.test.ts'],
+      testPathIgnorePatterns: ['/node_modules/', '\\.int\\.test\\.ts$'],
+    },
     { ...shared, displayName: 'int', testMatch: ['<rootDir>/{apps,packages,flows,scripts}/**/*.int.test.ts'] },
     { ...shared, displayName: 'e2e', testMatch: ['<rootDir>/test/e2e/**/*.test.ts'] },
     { ...shared, displayName: 'faults', testMatch: ['<rootDir>/test/faults/**/*.test.ts'] },

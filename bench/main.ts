@@ -9,13 +9,22 @@ const SCENARIOS: readonly Scenario[] = [phases, post];
 const EXIT_USAGE = 64;
 
 function usage(problem: string): never {
-  process.stderr.write(`bench: ${problem}\nusage: npm run bench -- [scenario...] [--json] [--quick] [--peers none]\n${SCENARIOS.map(({ name, about }) => `  ${name.padEnd(10)} ${about}\n`).join('')}`);
+  process.stderr.write(
+    `bench: ${problem}\nusage: npm run bench -- [scenario...] [--json] [--quick] [--peers none]\n${SCENARIOS.map(({ name, about }) => `  ${name.padEnd(10)} ${about}\n`).join('')}`,
+  );
   process.exit(EXIT_USAGE);
 }
 
 function parse() {
   try {
-    return parseArgs({ allowPositionals: true, options: { json: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false }, peers: { type: 'string', default: 'all' } } });
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        json: { type: 'boolean', default: false },
+        quick: { type: 'boolean', default: false },
+        peers: { type: 'string', default: 'all' },
+      },
+    });
   } catch (error) {
     return usage(error instanceof Error ? error.message : String(error));
   }
@@ -28,7 +37,13 @@ if (!['all', 'none'].includes(values.peers)) usage('--peers takes all or none');
 const { DATABASE_URL: databaseUrl, REDIS_URL: redisUrl } = process.env;
 if (databaseUrl === undefined || redisUrl === undefined) usage('DATABASE_URL and REDIS_URL are not set');
 
-const options: BenchOptions = { databaseUrl, redisUrl, quick: values.quick, peers: values.peers === 'all', say: (line) => process.stderr.write(`  ${line}\n`) };
+const options: BenchOptions = {
+  databaseUrl,
+  redisUrl,
+  quick: values.quick,
+  peers: values.peers === 'all',
+  say: (line) => process.stderr.write(`  ${line}\n`),
+};
 const measurements: Measurement[] = [];
 for (const scenario of SCENARIOS.filter(({ name }) => positionals.length === 0 || positionals.includes(name))) {
   process.stderr.write(`${scenario.name}: ${scenario.about}\n`);

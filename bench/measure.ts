@@ -18,7 +18,13 @@ export function measurement(figure: Omit<Measurement, 'ratio' | 'ok'> & { higher
   const { higherIsBetter = true, ...rest } = figure;
   const ratio = rest.peer === null || rest.peer === 0 ? null : rest.ours / rest.peer;
   const ok = ratio === null || rest.goal === null ? null : higherIsBetter ? ratio >= rest.goal : ratio <= rest.goal;
-  return { ...rest, ours: round(rest.ours), peer: rest.peer === null ? null : round(rest.peer), ratio: ratio === null ? null : round(ratio), ok };
+  return {
+    ...rest,
+    ours: round(rest.ours),
+    peer: rest.peer === null ? null : round(rest.peer),
+    ratio: ratio === null ? null : round(ratio),
+    ok,
+  };
 }
 
 /** Three significant digits below 100, whole numbers above. */
@@ -39,5 +45,12 @@ export function formatTable(measurements: readonly Measurement[]): string {
     m.ok === null ? '' : m.ok ? 'ok' : 'MISSED',
   ]);
   const widths = header.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)));
-  return [header, ...rows].map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()).join('\n');
+  return [header, ...rows]
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
 }

@@ -5,8 +5,10 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { loadFlows } from './load-flows.ts';
 import { SELFTEST_FLOWS } from './selftest/index.ts';
 
-const flow = (name: string) => `export default { name: '${name}', version: 1, input: { safeParse: () => ({ success: true }) }, phases: { only: { run: () => null } } };`;
-const names = async (folders: string[], selftest = false) => (await loadFlows({ folders, selftest })).list().map((definition) => definition.name);
+const flow = (name: string) =>
+  `export default { name: '${name}', version: 1, input: { safeParse: () => ({ success: true }) }, phases: { only: { run: () => null } } };`;
+const names = async (folders: string[], selftest = false) =>
+  (await loadFlows({ folders, selftest })).list().map((definition) => definition.name);
 let folder: string;
 
 beforeEach(async () => {
@@ -31,12 +33,23 @@ describe('loadFlows', () => {
   });
 
   it('finds each file, and each sub-folder with an index, in folders of the user', async () => {
-    await write({ 'one.mjs': flow('one'), 'two/index.mjs': flow('two'), 'two/part.mjs': 'export const nothing = 1;', 'empty/part.mjs': 'export const nothing = 1;' });
+    await write({
+      'one.mjs': flow('one'),
+      'two/index.mjs': flow('two'),
+      'two/part.mjs': 'export const nothing = 1;',
+      'empty/part.mjs': 'export const nothing = 1;',
+    });
     expect((await names([folder])).toSorted()).toEqual(['discovery', 'one', 'two']);
   });
 
   it('passes over tests, declarations, other files and installed packages', async () => {
-    await write({ 'one.test.mjs': 'throw new Error();', 'one.int.test.mjs': 'throw new Error();', 'one.d.ts': 'broken', 'README.md': '#', 'node_modules/index.mjs': 'throw new Error();' });
+    await write({
+      'one.test.mjs': 'throw new Error();',
+      'one.int.test.mjs': 'throw new Error();',
+      'one.d.ts': 'broken',
+      'README.md': '#',
+      'node_modules/index.mjs': 'throw new Error();',
+    });
     expect(await names([folder])).toEqual(['discovery']);
   });
 

@@ -15,7 +15,10 @@ const definitionShape = z.object({
   name: z.string(),
   version: z.number(),
   input: z.custom<z.ZodType>((value) => value !== null && typeof value === 'object' && 'safeParse' in value, 'must be a zod schema'),
-  phases: z.union([z.record(z.string(), z.object({ run: z.custom((value) => typeof value === 'function', 'must be a function') }).loose()), z.custom((value) => typeof value === 'function')]),
+  phases: z.union([
+    z.record(z.string(), z.object({ run: z.custom((value) => typeof value === 'function', 'must be a function') }).loose()),
+    z.custom((value) => typeof value === 'function'),
+  ]),
 });
 
 /**
@@ -39,7 +42,9 @@ async function loadFolder(folder: string): Promise<FlowDefinition[]> {
 
 async function indexFile(folder: string): Promise<string[]> {
   const names = await readdir(folder);
-  return INDEX_NAMES.filter((name) => names.includes(name)).slice(0, 1).map((name) => path.join(folder, name));
+  return INDEX_NAMES.filter((name) => names.includes(name))
+    .slice(0, 1)
+    .map((name) => path.join(folder, name));
 }
 
 async function loadFile(file: string): Promise<FlowDefinition> {
@@ -47,7 +52,10 @@ async function loadFile(file: string): Promise<FlowDefinition> {
     throw new Error(`${file}: it cannot be loaded: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   })) as { default?: unknown };
   const checked = definitionShape.safeParse(loaded.default);
-  if (!checked.success) throw new Error(`${file}: its default export is no flow definition: ${checked.error.issues[0]?.path.join('.') ?? ''} ${checked.error.issues[0]?.message ?? ''}`);
+  if (!checked.success)
+    throw new Error(
+      `${file}: its default export is no flow definition: ${checked.error.issues[0]?.path.join('.') ?? ''} ${checked.error.issues[0]?.message ?? ''}`,
+    );
   // The shape was just checked; what the handlers do with their input is the author's business.
   return loaded.default as FlowDefinition;
 }

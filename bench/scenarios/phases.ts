@@ -20,7 +20,17 @@ async function run(options: BenchOptions): Promise<Measurement[]> {
   const rawAfter = options.peers ? await bestRaw(options, options.quick ? 3_000 : 30_000) : null;
   // The machine's speed drifts: the peer runs before and after us, and its mean counts.
   const peer = raw === null || rawAfter === null ? null : (raw + rawAfter) / 2;
-  return [measurement({ scenario: 'phases', metric: 'durable phases, REST in to last commit', unit: 'phases/s', ours, peer, peerName: 'raw BullMQ', goal: GOAL_RATIO })];
+  return [
+    measurement({
+      scenario: 'phases',
+      metric: 'durable phases, REST in to last commit',
+      unit: 'phases/s',
+      ours,
+      peer,
+      peerName: 'raw BullMQ',
+      goal: GOAL_RATIO,
+    }),
+  ];
 }
 
 async function bestRaw({ redisUrl, say }: BenchOptions, jobCount: number): Promise<number> {
@@ -54,7 +64,11 @@ async function chainFlows(stack: TestStack, flowCount: number): Promise<void> {
   const before = await completedCount(stack);
   for (let sent = 0; sent < flowCount; sent += BATCH_FLOWS) {
     const lines = Array.from({ length: Math.min(BATCH_FLOWS, flowCount - sent) }, () => '{"flow":"selftest.chain","input":{}}').join('\n');
-    const answer = await stack.client.send('/v1/flows/batch', { method: 'POST', headers: { 'content-type': 'application/x-ndjson' }, body: lines });
+    const answer = await stack.client.send('/v1/flows/batch', {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-ndjson' },
+      body: lines,
+    });
     if (answer.status !== 202) throw new Error(`the batch was answered with ${answer.status}: ${JSON.stringify(answer.body)}`);
   }
   while ((await openCount(stack)) > 0) await delay(20);
@@ -64,11 +78,15 @@ async function chainFlows(stack: TestStack, flowCount: number): Promise<void> {
 
 // Small while the backlog is: an index holds just the flows that have not completed.
 async function openCount(stack: TestStack): Promise<number> {
-  const result = await stack.database.database.main.query<{ open: boolean }>("SELECT EXISTS (SELECT FROM millrace.flows WHERE workspace = 'default' AND status NOT IN ('completed')) AS open");
+  const result = await stack.database.database.main.query<{ open: boolean }>(
+    "SELECT EXISTS (SELECT FROM millrace.flows WHERE workspace = 'default' AND status NOT IN ('completed')) AS open",
+  );
   return result.rows[0]?.open === true ? 1 : 0;
 }
 
 async function completedCount(stack: TestStack): Promise<number> {
-  const result = await stack.database.database.main.query<{ count: number }>("SELECT count(*)::int AS count FROM millrace.flows WHERE status = 'completed'");
+  const result = await stack.database.database.main.query<{ count: number }>(
+    "SELECT count(*)::int AS count FROM millrace.flows WHERE status = 'completed'",
+  );
   return result.rows[0]?.count ?? 0;
 }

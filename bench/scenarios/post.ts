@@ -16,14 +16,28 @@ async function run(options: BenchOptions): Promise<Measurement[]> {
   const ours = await ourRate(options, seconds);
   const after = options.peers ? await expressRate(options, seconds) : null;
   const peer = before === null || after === null ? null : (before + after) / 2;
-  return [measurement({ scenario: 'post', metric: 'POST /v1/flows, 50 connections', unit: 'requests/s', ours, peer, peerName: 'Express + queue.add', goal: GOAL_RATIO })];
+  return [
+    measurement({
+      scenario: 'post',
+      metric: 'POST /v1/flows, 50 connections',
+      unit: 'requests/s',
+      ours,
+      peer,
+      peerName: 'Express + queue.add',
+      goal: GOAL_RATIO,
+    }),
+  ];
 }
 
 async function ourRate(options: BenchOptions, seconds: number): Promise<number> {
   const stack = await createTestStack({ servers: options });
   try {
     await stack.startApi();
-    const rate = await load(`${stack.client.baseUrl}/v1/flows`, { seconds, body: '{"flow":"selftest.noop","input":{}}', headers: { authorization: `Bearer ${ADMIN_KEY}` } });
+    const rate = await load(`${stack.client.baseUrl}/v1/flows`, {
+      seconds,
+      body: '{"flow":"selftest.noop","input":{}}',
+      headers: { authorization: `Bearer ${ADMIN_KEY}` },
+    });
     options.say(`ours: ${Math.round(rate)} requests/s`);
     return rate;
   } finally {
@@ -44,7 +58,13 @@ async function expressRate(options: BenchOptions, seconds: number): Promise<numb
 }
 
 async function load(url: string, request: { seconds: number; body: string; headers: Record<string, string> }): Promise<number> {
-  const common = { url, method: 'POST' as const, body: request.body, headers: { 'content-type': 'application/json', ...request.headers }, connections: CONNECTIONS };
+  const common = {
+    url,
+    method: 'POST' as const,
+    body: request.body,
+    headers: { 'content-type': 'application/json', ...request.headers },
+    connections: CONNECTIONS,
+  };
   await autocannon({ ...common, duration: 1 });
   const result = await autocannon({ ...common, duration: request.seconds });
   if (result.non2xx > 0 || result.errors > 0) throw new Error(`${url}: ${result.non2xx} refused, ${result.errors} failed`);

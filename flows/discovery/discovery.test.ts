@@ -8,10 +8,42 @@ import { runPhases, type TestRow } from './testing/run-phases.ts';
 const IMPORT_ID = '019f0000-0000-7000-8000-000000000000';
 
 const APPLICATIONS: readonly TestRow[] = [
-  { 'Application Name': 'Apache  Tomcat', Vendor: 'Apache', 'Ver.': 'v9.0.65', Licence: 'Apache 2.0', 'EOL Date': '12/31/2024', 'Depends On': 'Java SE', Team: 'Web' },
-  { 'Application Name': 'Java SE', Vendor: 'Oracle', 'Ver.': '11.0.2', Licence: 'Proprietary', 'EOL Date': '02/03/2027', 'Depends On': '', Team: 'Web' },
-  { 'Application Name': 'Java SE', Vendor: 'ORACLE', 'Ver.': '17.0.1', Licence: 'GPL-2.0', 'EOL Date': '09/30/2029', 'Depends On': null, Team: 'n/a' },
-  { 'Application Name': 'Shop|Web', Vendor: 'Oracle', 'Ver.': '', Licence: null, 'EOL Date': null, 'Depends On': 'Apache Tomcat; Payment Hub', Team: 'Web' },
+  {
+    'Application Name': 'Apache  Tomcat',
+    Vendor: 'Apache',
+    'Ver.': 'v9.0.65',
+    Licence: 'Apache 2.0',
+    'EOL Date': '12/31/2024',
+    'Depends On': 'Java SE',
+    Team: 'Web',
+  },
+  {
+    'Application Name': 'Java SE',
+    Vendor: 'Oracle',
+    'Ver.': '11.0.2',
+    Licence: 'Proprietary',
+    'EOL Date': '02/03/2027',
+    'Depends On': '',
+    Team: 'Web',
+  },
+  {
+    'Application Name': 'Java SE',
+    Vendor: 'ORACLE',
+    'Ver.': '17.0.1',
+    Licence: 'GPL-2.0',
+    'EOL Date': '09/30/2029',
+    'Depends On': null,
+    Team: 'n/a',
+  },
+  {
+    'Application Name': 'Shop|Web',
+    Vendor: 'Oracle',
+    'Ver.': '',
+    Licence: null,
+    'EOL Date': null,
+    'Depends On': 'Apache Tomcat; Payment Hub',
+    Team: 'Web',
+  },
   { 'Application Name': '  ', Vendor: 'Nobody', 'Ver.': '1', Licence: 'MIT', 'EOL Date': null, 'Depends On': null, Team: null },
 ];
 
@@ -23,16 +55,37 @@ async function reportOf(rows: readonly TestRow[], input: Record<string, unknown>
 describe('discovery', () => {
   it('has phases that fit together', () => {
     const plan = planPhases(discovery, { importId: IMPORT_ID });
-    expect(plan.ok && plan.phases.map((phase) => phase.name)).toEqual(['mapping', 'cleansing', 'inventory', 'dependencies', 'debt', 'report']);
+    expect(plan.ok && plan.phases.map((phase) => phase.name)).toEqual([
+      'mapping',
+      'cleansing',
+      'inventory',
+      'dependencies',
+      'debt',
+      'report',
+    ]);
   });
 
   it('tells a team what its applications need', async () => {
     const { report } = await reportOf(APPLICATIONS);
     const { json } = report;
     expect(json.asOf).toBe('2026-11-20');
-    expect(json.cleansing).toMatchObject({ rows: 5, items: 4, rowsWithoutName: 1, conventions: { ecosystem: 'application', vendorSpellings: { oracle: 'Oracle' } } });
-    expect(json.inventory).toMatchObject({ items: 4, distinctNames: 3, reachBasis: 'inferred', byReach: { own: 0, direct: 1, transitive: 3 } });
-    expect(json.dependencies).toMatchObject({ basis: 'name', edges: { required: 2 }, longestChain: { length: 3, packages: ['Shop|Web', 'Apache Tomcat@9.0.65', 'Java SE@11.0.2'] } });
+    expect(json.cleansing).toMatchObject({
+      rows: 5,
+      items: 4,
+      rowsWithoutName: 1,
+      conventions: { ecosystem: 'application', vendorSpellings: { oracle: 'Oracle' } },
+    });
+    expect(json.inventory).toMatchObject({
+      items: 4,
+      distinctNames: 3,
+      reachBasis: 'inferred',
+      byReach: { own: 0, direct: 1, transitive: 3 },
+    });
+    expect(json.dependencies).toMatchObject({
+      basis: 'name',
+      edges: { required: 2 },
+      longestChain: { length: 3, packages: ['Shop|Web', 'Apache Tomcat@9.0.65', 'Java SE@11.0.2'] },
+    });
     expect(json.debt.findings.map(({ rule, severity, count }) => [rule, severity, count])).toEqual([
       ['license-restricted', 'high', 2],
       ['end-of-life', 'high', 1],
@@ -41,8 +94,12 @@ describe('discovery', () => {
       ['several-major-versions', 'medium', 1],
       ['unresolved-dependencies', 'medium', 1],
     ]);
-    expect(json.debt.findings.find(({ rule }) => rule === 'end-of-life')?.packages).toEqual([{ package: 'Apache Tomcat@9.0.65', detail: 'since 2024-12-31' }]);
-    expect(json.debt.findings.find(({ rule }) => rule === 'end-of-life-soon')?.packages).toEqual([{ package: 'Java SE@11.0.2', detail: 'on 2027-02-03' }]);
+    expect(json.debt.findings.find(({ rule }) => rule === 'end-of-life')?.packages).toEqual([
+      { package: 'Apache Tomcat@9.0.65', detail: 'since 2024-12-31' },
+    ]);
+    expect(json.debt.findings.find(({ rule }) => rule === 'end-of-life-soon')?.packages).toEqual([
+      { package: 'Java SE@11.0.2', detail: 'on 2027-02-03' },
+    ]);
   });
 
   it('counts every fix with its example: an ambiguous date is decided by its column', async () => {
@@ -94,7 +151,9 @@ describe('discovery', () => {
     expect(run.progress.every((fraction) => fraction >= 0 && fraction <= 1)).toBe(true);
     expect(run.progress.filter((fraction) => fraction === 1).length).toBeGreaterThanOrEqual(3);
     const aborted = AbortSignal.abort(new Error('cancelled'));
-    await expect(runPhases({ definition: discovery, input: { importId: IMPORT_ID }, rows: APPLICATIONS, signal: aborted })).rejects.toThrow('cancelled');
+    await expect(runPhases({ definition: discovery, input: { importId: IMPORT_ID }, rows: APPLICATIONS, signal: aborted })).rejects.toThrow(
+      'cancelled',
+    );
   });
 
   it('keeps every output far below 1 MiB, however many rows differ', async () => {

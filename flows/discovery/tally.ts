@@ -27,7 +27,9 @@ export function createTally(): TallyCounter {
       if (entry.examples.length < EXAMPLES_MAX && !entry.examples.includes(example)) entry.examples.push(example);
     },
     result() {
-      const sorted = [...counts].map(([key, entry]) => ({ key, ...entry })).toSorted((a, b) => b.count - a.count || (a.key < b.key ? -1 : 1));
+      const sorted = [...counts]
+        .map(([key, entry]) => ({ key, ...entry }))
+        .toSorted((a, b) => b.count - a.count || (a.key < b.key ? -1 : 1));
       const others = sorted.slice(TOP_MAX).reduce((sum, entry) => sum + entry.count, 0);
       return { distinct: sorted.length, top: sorted.slice(0, TOP_MAX), others };
     },

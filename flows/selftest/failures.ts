@@ -9,7 +9,12 @@ const ATTEMPTS_MAX = 1_000;
 export const flaky = defineFlow({
   name: 'selftest.flaky',
   version: 1,
-  input: z.strictObject({ failures: z.int().min(0).max(ATTEMPTS_MAX - 1) }),
+  input: z.strictObject({
+    failures: z
+      .int()
+      .min(0)
+      .max(ATTEMPTS_MAX - 1),
+  }),
   phases: {
     only: {
       retry: { attempts: ATTEMPTS_MAX, backoff: QUICK_BACKOFF },
@@ -40,7 +45,9 @@ export const fail = defineFlow({
 export const steps = defineFlow({
   name: 'selftest.steps',
   version: 1,
-  input: z.strictObject({ steps: z.int().min(1).max(1_000), failAt: z.int().min(1).optional() }).refine((input) => input.failAt === undefined || input.failAt <= input.steps, { path: ['failAt'], message: 'must not be above steps' }),
+  input: z
+    .strictObject({ steps: z.int().min(1).max(1_000), failAt: z.int().min(1).optional() })
+    .refine((input) => input.failAt === undefined || input.failAt <= input.steps, { path: ['failAt'], message: 'must not be above steps' }),
   phases: {
     only: {
       retry: { attempts: 5, backoff: QUICK_BACKOFF },

@@ -5,4 +5,18 @@ import { flaky, fail, steps } from './failures.ts';
 import { block, crash, ignore, sleep } from './behaviours.ts';
 import { ledger } from './ledger.ts';
 
-export const SELFTEST_FLOWS: readonly FlowDefinition[] = [noop, chain, diamond, fan, flaky, fail, steps, sleep, block, crash, ignore, ledger, wait];
+export const SELFTEST_FLOWS: readonly FlowDefinition[] = [
+  noop,
+  chain,
+  diamond,
+  fan,
+  flaky,
+  fail,
+  steps,
+  sleep,
+  block,
+  crash,
+  ignore,
+  ledger,
+  wait,
+];

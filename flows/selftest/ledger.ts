@@ -11,7 +11,10 @@ export const ledger = defineFlow({
   input,
   phases: ({ phases }) =>
     Object.fromEntries(
-      Array.from({ length: phases }, (_, index) => [phaseName(index), { ...(index === 0 ? {} : { needs: [phaseName(index - 1)] }), run: insertRow }]),
+      Array.from({ length: phases }, (_, index) => [
+        phaseName(index),
+        { ...(index === 0 ? {} : { needs: [phaseName(index - 1)] }), run: insertRow },
+      ]),
     ) satisfies PhaseTable<Input>,
 });
 

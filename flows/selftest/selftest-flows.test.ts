@@ -33,7 +33,14 @@ describe('the inputs of selftest flows', () => {
     ['sleep', [{ ms: 0 }, { ms: 3_600_000 }], [{}, { ms: -1 }, { ms: 3_600_001 }, { ms: '1' }]],
     ['block', [{ ms: 0 }], [{ ms: -1 }]],
     ['ignore', [{ ms: 0 }], [{ ms: -1 }]],
-    ['ledger', [{ phases: 1, key: 'k' }, { phases: 20_000, key: 'k' }], [{ phases: 0, key: 'k' }, { phases: 20_001, key: 'k' }, { phases: 1, key: '' }, { phases: 1 }]],
+    [
+      'ledger',
+      [
+        { phases: 1, key: 'k' },
+        { phases: 20_000, key: 'k' },
+      ],
+      [{ phases: 0, key: 'k' }, { phases: 20_001, key: 'k' }, { phases: 1, key: '' }, { phases: 1 }],
+    ],
     ['steps', [{ steps: 1 }, { steps: 3, failAt: 3 }], [{ steps: 0 }, { steps: 3, failAt: 0 }, { steps: 3, failAt: 4 }]],
   ])('of %s are checked', (name, good, bad) => {
     const { input } = flowNamed(name);
@@ -72,7 +79,9 @@ describe('the handlers of selftest flows', () => {
   it('sleep, reporting how far they are, until their signal aborts', async () => {
     const reports: number[] = [];
     const stop = new AbortController();
-    const progress = (fraction: number) => { reports.push(fraction); };
+    const progress = (fraction: number) => {
+      reports.push(fraction);
+    };
     expect(await runPhase('sleep', 'only', { input: { ms: 5 }, progress, signal: stop.signal })).toEqual({ ms: 5 });
     expect([reports[0], reports.at(-1)]).toEqual([0, 1]);
     const sleeping = runPhase('sleep', 'only', { input: { ms: 60_000 }, progress, signal: stop.signal });
@@ -82,7 +91,12 @@ describe('the handlers of selftest flows', () => {
 
   it('write one row per phase through the transaction of the phase', async () => {
     const queries: unknown[] = [];
-    const client = { query: (_sql: string, values?: readonly unknown[]) => { queries.push(values); return Promise.resolve({ rows: [], rowCount: 1 }); } };
+    const client = {
+      query: (_sql: string, values?: readonly unknown[]) => {
+        queries.push(values);
+        return Promise.resolve({ rows: [], rowCount: 1 });
+      },
+    };
     const transaction = ((fn: (client: unknown) => Promise<unknown>) => fn(client)) as PhaseContext['transaction'];
     await runPhase('ledger', 'phase-2', { input: { phases: 2, key: 'k' }, phase: 'phase-2', transaction });
     expect(queries).toEqual([['k', 'phase-2']]);

@@ -40,5 +40,8 @@ export const fan = defineFlow({
   name: 'selftest.fan',
   version: 1,
   input: z.strictObject({ width: z.int().min(1).max(20_000) }),
-  phases: ({ width }) => Object.fromEntries(Array.from({ length: width }, (_, index) => [`leaf-${index + 1}`, { run: nothing }])) satisfies PhaseTable<{ width: number }>,
+  phases: ({ width }) =>
+    Object.fromEntries(Array.from({ length: width }, (_, index) => [`leaf-${index + 1}`, { run: nothing }])) satisfies PhaseTable<{
+      width: number;
+    }>,
 });

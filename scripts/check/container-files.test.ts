@@ -26,7 +26,7 @@ describe('the Dockerfile', () => {
     ['USER node', '', 'runs as root'],
     ['USER node', 'USER 0', 'runs as root'],
     ['HEALTHCHECK', '# HEALTHCHECK', 'HEALTHCHECK is missing'],
-    ['CMD ["node", "apps/api/src/main.ts"]', 'CMD node apps/api/src/main.ts', 'exec form'],
+    ['CMD ["node", "--max-semi-space-size=8", "apps/api/src/main.ts"]', 'CMD node apps/api/src/main.ts', 'exec form'],
     ['node:24-bookworm-slim', 'node:latest', 'no fixed version'],
     ['node:24-bookworm-slim', 'node', 'no fixed version'],
     ['COPY flows ./flows', 'COPY flow ./flows', 'COPY flow: there is no such path'],

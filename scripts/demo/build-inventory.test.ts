@@ -33,7 +33,15 @@ const lockfile: Lockfile = {
   lockfileVersion: 3,
   packages: {
     '': { name: 'root', dependencies: { a: '^1.0.0' }, devDependencies: { '@s/b': '*' } },
-    'node_modules/a': { version: '1.0.0', license: 'MIT', dependencies: { c: '>=1 <2', d: '' }, optionalDependencies: { e: '1' }, peerDependencies: { f: '^1', g: '^2' }, peerDependenciesMeta: { g: { optional: true } }, engines: { node: '>= 18' } },
+    'node_modules/a': {
+      version: '1.0.0',
+      license: 'MIT',
+      dependencies: { c: '>=1 <2', d: '' },
+      optionalDependencies: { e: '1' },
+      peerDependencies: { f: '^1', g: '^2' },
+      peerDependenciesMeta: { g: { optional: true } },
+      engines: { node: '>= 18' },
+    },
     'node_modules/@s/b': { version: '2.0.0', dev: true, hasInstallScript: true, deprecated: 'old, "very" old', engines: ['node >= 0.6'] },
     'node_modules/c': { version: '1.5.0', devOptional: true },
     'node_modules/web': { resolved: 'apps/web', link: true },
@@ -43,16 +51,38 @@ const lockfile: Lockfile = {
 };
 
 describe('inventoryRows', () => {
-  const rowsOf = async () => Object.fromEntries((await collect(inventoryRows(lockfile, () => Promise.resolve({})))).map((row) => [row['Install Path'], row]));
+  const rowsOf = async () =>
+    Object.fromEntries((await collect(inventoryRows(lockfile, () => Promise.resolve({})))).map((row) => [row['Install Path'], row]));
 
   it('has a row for every entry but the root and links', async () => {
-    expect(Object.keys(await rowsOf())).toEqual(['node_modules/a', 'node_modules/@s/b', 'node_modules/c', 'node_modules/x-alias', 'apps/web']);
+    expect(Object.keys(await rowsOf())).toEqual([
+      'node_modules/a',
+      'node_modules/@s/b',
+      'node_modules/c',
+      'node_modules/x-alias',
+      'apps/web',
+    ]);
   });
 
   it('writes values as they are in the lockfile', async () => {
     const rows = await rowsOf();
-    expect(rows['node_modules/a']).toMatchObject({ 'Package Name': 'a', 'Ver.': '1.0.0', 'Depends On': 'c@>=1 <2; d', 'Optional Deps': 'e@1', 'Peer Deps': 'f@^1', 'Required Node': '>= 18', 'Dev Only': 'no' });
-    expect(rows['node_modules/@s/b']).toMatchObject({ 'Package Name': '@s/b', Licence: '', Deprecated: 'old, "very" old', 'Dev Only': 'yes', 'Install Script': 'yes', 'Required Node': 'node >= 0.6' });
+    expect(rows['node_modules/a']).toMatchObject({
+      'Package Name': 'a',
+      'Ver.': '1.0.0',
+      'Depends On': 'c@>=1 <2; d',
+      'Optional Deps': 'e@1',
+      'Peer Deps': 'f@^1',
+      'Required Node': '>= 18',
+      'Dev Only': 'no',
+    });
+    expect(rows['node_modules/@s/b']).toMatchObject({
+      'Package Name': '@s/b',
+      Licence: '',
+      Deprecated: 'old, "very" old',
+      'Dev Only': 'yes',
+      'Install Script': 'yes',
+      'Required Node': 'node >= 0.6',
+    });
     expect(rows['node_modules/x-alias']).toMatchObject({ 'Package Name': 'x' });
     expect(rows['apps/web']).toMatchObject({ 'Package Name': 'web' });
   });
@@ -73,7 +103,12 @@ describe('buildInventory', () => {
   it('adds what installed packages say, and does without where nothing is installed', async () => {
     const path = await write('package-lock.json', lockfile);
     await write('node_modules/a/package.json', { homepage: 'https://a.example', author: { name: 'Ann' }, keywords: ['x', 'y'] });
-    await write('node_modules/c/package.json', { licenses: [{ type: 'MIT' }], author: 'Bo <bo@example.org>', repository: { url: 'git+https://h/c.git' }, keywords: 'wrong' });
+    await write('node_modules/c/package.json', {
+      licenses: [{ type: 'MIT' }],
+      author: 'Bo <bo@example.org>',
+      repository: { url: 'git+https://h/c.git' },
+      keywords: 'wrong',
+    });
     await write('node_modules/x-alias/package.json', 'not json');
     const { rowCount, csv } = await buildInventory(path);
     const lines = (await collect(csv)).join('').split('\r\n');

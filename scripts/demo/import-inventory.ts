@@ -29,7 +29,10 @@ export async function importInventory({ client, reporter, inventory, signal }: I
   try {
     await client.send({ method: 'DELETE', path: `/v1/datasets/${INVENTORY_DATASET}`, allow: [404] });
     await client.send({ method: 'PUT', path: `/v1/datasets/${INVENTORY_DATASET}`, json: inventoryDataset() });
-    const { id } = await client.get({ method: 'POST', path: '/v1/imports', json: { dataset: INVENTORY_DATASET, mode: 'insert', format: 'csv' } }, createdSchema);
+    const { id } = await client.get(
+      { method: 'POST', path: '/v1/imports', json: { dataset: INVENTORY_DATASET, mode: 'insert', format: 'csv' } },
+      createdSchema,
+    );
     await client.send({ method: 'PUT', path: `/v1/imports/${id}/content`, content: { type: 'text/csv', chunks: inventory.csv } });
     const result = await followImport({ client, importId: id, signal });
     step.done(`${result.rowsImported} rows imported into ${INVENTORY_DATASET}, ${result.rowsRejected} rejected`);
@@ -40,12 +43,24 @@ export async function importInventory({ client, reporter, inventory, signal }: I
   }
 }
 
-async function followImport({ client, importId, signal }: { client: ApiClient; importId: string; signal: AbortSignal }): Promise<ImportResult> {
+async function followImport({
+  client,
+  importId,
+  signal,
+}: {
+  client: ApiClient;
+  importId: string;
+  signal: AbortSignal;
+}): Promise<ImportResult> {
   for (;;) {
     const state = await client.get({ method: 'GET', path: `/v1/imports/${importId}` }, importSchema);
-    if (state.status === 'completed') return { importId, rowsImported: state.rowsInserted + state.rowsUpdated, rowsRejected: state.rowsRejected };
+    if (state.status === 'completed')
+      return { importId, rowsImported: state.rowsInserted + state.rowsUpdated, rowsRejected: state.rowsRejected };
     if (['failed', 'cancelled', 'undone'].includes(state.status)) {
-      throw new DemoError('failed', `The import ended as ${state.status}${state.error ? `: ${state.error.message} (${state.error.code})` : ''}.`);
+      throw new DemoError(
+        'failed',
+        `The import ended as ${state.status}${state.error ? `: ${state.error.message} (${state.error.code})` : ''}.`,
+      );
     }
     await delay(POLL_MS, undefined, { signal });
   }

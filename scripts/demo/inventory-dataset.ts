@@ -32,7 +32,12 @@ export type InventoryRow = Record<InventoryHeader, string>;
 /** The body of `PUT /v1/datasets/software_inventory`. Every value stays text: making sense of it is the flow's task. */
 export function inventoryDataset(): unknown {
   return {
-    columns: INVENTORY_COLUMNS.map((column) => ({ name: column.column, type: 'text', aliases: column.aliases, ...('required' in column ? { required: true } : {}) })),
+    columns: INVENTORY_COLUMNS.map((column) => ({
+      name: column.column,
+      type: 'text',
+      aliases: column.aliases,
+      ...('required' in column ? { required: true } : {}),
+    })),
     key: ['install_path'],
   };
 }

@@ -17,7 +17,8 @@ export async function* inventoryRows(lockfile: Lockfile, readMetadata: MetadataR
   for (let start = 0; start < entries.length; start += READS_AT_ONCE) {
     const some = entries.slice(start, start + READS_AT_ONCE);
     const metadata = await Promise.all(some.map(([path]) => readMetadata(path)));
-    for (const [index, [path, entry]] of some.entries()) yield inventoryRow({ path, entry, metadata: metadata[index] ?? {}, direct: direct.has(path) });
+    for (const [index, [path, entry]] of some.entries())
+      yield inventoryRow({ path, entry, metadata: metadata[index] ?? {}, direct: direct.has(path) });
   }
 }
 
@@ -62,13 +63,17 @@ function listRanges(ranges: Readonly<Record<string, string>> | undefined): strin
 
 // A peer that is marked optional may be absent without anything being wrong.
 function requiredPeers(entry: LockfileEntry): Record<string, string> {
-  return Object.fromEntries(Object.entries(entry.peerDependencies ?? {}).filter(([name]) => entry.peerDependenciesMeta?.[name]?.optional !== true));
+  return Object.fromEntries(
+    Object.entries(entry.peerDependencies ?? {}).filter(([name]) => entry.peerDependenciesMeta?.[name]?.optional !== true),
+  );
 }
 
 function nodeRange(engines: unknown): string {
   if (typeof engines === 'object' && engines !== null && 'node' in engines && typeof engines.node === 'string') return engines.node;
   // Before npm 1.0 it was a list: ["node >= 0.6"].
-  return Array.isArray(engines) ? (engines.find((entry): entry is string => typeof entry === 'string' && entry.startsWith('node')) ?? '') : '';
+  return Array.isArray(engines)
+    ? (engines.find((entry): entry is string => typeof entry === 'string' && entry.startsWith('node')) ?? '')
+    : '';
 }
 
 function yesOrNo(flag: boolean | undefined): string {

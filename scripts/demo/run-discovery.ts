@@ -14,7 +14,16 @@ const progressSchema = z.object({ phase: z.string(), fraction: z.number(), messa
 const flowSchema = z.object({
   status: z.string(),
   error: z.unknown().optional(),
-  phases: z.array(z.object({ name: z.string(), status: z.string(), output: z.unknown().optional(), error: z.unknown().optional(), startedAt: z.string().nullish(), finishedAt: z.string().nullish() })),
+  phases: z.array(
+    z.object({
+      name: z.string(),
+      status: z.string(),
+      output: z.unknown().optional(),
+      error: z.unknown().optional(),
+      startedAt: z.string().nullish(),
+      finishedAt: z.string().nullish(),
+    }),
+  ),
 });
 
 export type FlowResult = { flowId: string; phases: readonly { name: string; durationMs: number | null }[]; report: unknown };
@@ -26,14 +35,24 @@ export async function runDiscovery({ client, reporter, importId, isLive, signal 
   const { id } = await client.get({ method: 'POST', path: '/v1/flows', json: { flow: 'discovery', input: { importId } } }, createdSchema);
   const shown = createPhaseDisplay(reporter, isLive);
   try {
-    for await (const { event, data } of followEvents({ client, path: `/v1/flows/${id}/events?until=end`, signal, isEnd: (message) => END_EVENTS.includes(message.event ?? '') })) shown.take(event ?? '', data);
+    for await (const { event, data } of followEvents({
+      client,
+      path: `/v1/flows/${id}/events?until=end`,
+      signal,
+      isEnd: (message) => END_EVENTS.includes(message.event ?? ''),
+    }))
+      shown.take(event ?? '', data);
   } finally {
     shown.end();
   }
   const flow = await client.get({ method: 'GET', path: `/v1/flows/${id}` }, flowSchema);
   if (flow.status !== 'completed') throw new DemoError('failed', `The flow ${id} ended as ${flow.status}.`, { advice: failedPhases(flow) });
   const report = flow.phases.find((phase) => phase.name === 'report')?.output;
-  return { flowId: id, phases: flow.phases.map(({ name, startedAt, finishedAt }) => ({ name, durationMs: spanMs(startedAt, finishedAt) })), report };
+  return {
+    flowId: id,
+    phases: flow.phases.map(({ name, startedAt, finishedAt }) => ({ name, durationMs: spanMs(startedAt, finishedAt) })),
+    report,
+  };
 }
 
 type PhaseDisplay = { take(event: string, data: string): void; end(): void };

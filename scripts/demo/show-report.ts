@@ -24,7 +24,9 @@ export async function showReport({ reporter, imported, flow, folder }: ReportOpt
   const print = (text = '') => reporter.plain(text === '' ? '' : `  ${text}`);
   print();
   print(`Rows imported   ${imported.rowsImported} (${imported.rowsRejected} rejected)`);
-  print(`Phases run      ${flow.phases.map(({ name, durationMs }) => (durationMs === null ? name : `${name} ${durationMs} ms`)).join(', ')}`);
+  print(
+    `Phases run      ${flow.phases.map(({ name, durationMs }) => (durationMs === null ? name : `${name} ${durationMs} ms`)).join(', ')}`,
+  );
   print();
   for (const line of json.summary) print(line);
   print();

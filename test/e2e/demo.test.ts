@@ -28,10 +28,23 @@ afterAll(async () => {
 describe('the demo', () => {
   it('prints rows, phases and findings, and writes the whole report', async () => {
     let printed = '';
-    const out = new Writable({ write: (chunk, _encoding, done) => { printed += String(chunk); done(); } });
-    await runDemo({ baseUrl: stack.client.baseUrl, adminKey: ADMIN_KEY, lockfilePath: LOCKFILE, out, signal: new AbortController().signal, reportsFolder: reports });
+    const out = new Writable({
+      write: (chunk, _encoding, done) => {
+        printed += String(chunk);
+        done();
+      },
+    });
+    await runDemo({
+      baseUrl: stack.client.baseUrl,
+      adminKey: ADMIN_KEY,
+      lockfilePath: LOCKFILE,
+      out,
+      signal: new AbortController().signal,
+      reportsFolder: reports,
+    });
     expect(printed).toMatch(/Rows imported\s+\d{3,} \(0 rejected\)/);
-    for (const phase of ['mapping', 'cleansing', 'inventory', 'dependencies', 'debt', 'report']) expect(printed).toMatch(new RegExp(`${phase} \\d+ ms`));
+    for (const phase of ['mapping', 'cleansing', 'inventory', 'dependencies', 'debt', 'report'])
+      expect(printed).toMatch(new RegExp(`${phase} \\d+ ms`));
     const [file] = await readdir(reports);
     const report = await readFile(path.join(reports, file ?? ''), 'utf8');
     expect(report).toContain('request');

@@ -1,6 +1,15 @@
 // Flows from REST to their end on real processes: one API, two workers.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { allEvents, createTestStack, eventually, flowEnded, phaseRunning, readFlowBody, startFlow, type TestStack } from '@millrace/testing';
+import {
+  allEvents,
+  createTestStack,
+  eventually,
+  flowEnded,
+  phaseRunning,
+  readFlowBody,
+  startFlow,
+  type TestStack,
+} from '@millrace/testing';
 
 let stack: TestStack;
 
@@ -19,14 +28,26 @@ describe('a flow started over REST', () => {
     const id = await startFlow(stack.client, 'selftest.chain');
     const flow = await flowEnded(stack.client, id);
     expect(flow).toMatchObject({ status: 'completed', run: 1 });
-    expect(flow.phases.map(({ name, status, attempts }) => [name, status, attempts])).toEqual([['first', 'completed', 1], ['second', 'completed', 1], ['third', 'completed', 1]]);
+    expect(flow.phases.map(({ name, status, attempts }) => [name, status, attempts])).toEqual([
+      ['first', 'completed', 1],
+      ['second', 'completed', 1],
+      ['third', 'completed', 1],
+    ]);
     const events = await allEvents(stack.client, id);
     expect(events.map((event) => event.seq)).toEqual(events.map((_, index) => index + 1));
     expect(events.map((event) => [event.type, event.phase])).toEqual([
-      ['flow.queued', undefined], ['phase.queued', 'first'],
-      ['flow.started', undefined], ['phase.started', 'first'], ['phase.completed', 'first'], ['phase.queued', 'second'],
-      ['phase.started', 'second'], ['phase.completed', 'second'], ['phase.queued', 'third'],
-      ['phase.started', 'third'], ['phase.completed', 'third'], ['flow.completed', undefined],
+      ['flow.queued', undefined],
+      ['phase.queued', 'first'],
+      ['flow.started', undefined],
+      ['phase.started', 'first'],
+      ['phase.completed', 'first'],
+      ['phase.queued', 'second'],
+      ['phase.started', 'second'],
+      ['phase.completed', 'second'],
+      ['phase.queued', 'third'],
+      ['phase.started', 'third'],
+      ['phase.completed', 'third'],
+      ['flow.completed', undefined],
     ]);
   });
 
@@ -63,11 +84,14 @@ describe('a flow started over REST', () => {
     const id = await startFlow(stack.client, 'selftest.fail');
     await flowEnded(stack.client, id);
     expect((await stack.client.post(`/v1/flows/${id}/retry`)).status).toBe(202);
-    const again = await eventually(async () => {
-      const flow = await readFlowBody(stack.client, id);
-      expect(flow).toMatchObject({ run: 2, status: 'failed' });
-      return flow;
-    }, { withinMs: 10_000 });
+    const again = await eventually(
+      async () => {
+        const flow = await readFlowBody(stack.client, id);
+        expect(flow).toMatchObject({ run: 2, status: 'failed' });
+        return flow;
+      },
+      { withinMs: 10_000 },
+    );
     expect(again.phases[0]?.attempts).toBe(1);
     const types = (await allEvents(stack.client, id)).map((event) => event.type);
     expect(types.filter((type) => type === 'flow.failed')).toHaveLength(2);
@@ -112,7 +136,11 @@ describe('one Idempotency-Key', () => {
       Array.from({ length: 200 }, async (_, index) => {
         const response = await fetch(`${urls[index % 2] ?? ''}/v1/flows`, {
           method: 'POST',
-          headers: { authorization: `Bearer ${stack.env['MILLRACE_ADMIN_KEY'] ?? ''}`, 'content-type': 'application/json', 'idempotency-key': 'two-hundred' },
+          headers: {
+            authorization: `Bearer ${stack.env['MILLRACE_ADMIN_KEY'] ?? ''}`,
+            'content-type': 'application/json',
+            'idempotency-key': 'two-hundred',
+          },
           body: JSON.stringify({ flow: 'selftest.noop', input: {} }),
         });
         return { status: response.status, id: ((await response.json()) as { id?: string }).id };
@@ -121,7 +149,9 @@ describe('one Idempotency-Key', () => {
     const accepted = answers.filter((answer) => answer.status === 202);
     expect(new Set(accepted.map((answer) => answer.id)).size).toBe(1);
     expect(answers.filter((answer) => ![202, 409].includes(answer.status))).toEqual([]);
-    const made = await stack.database.database.main.query<{ count: number }>("SELECT count(*)::int AS count FROM millrace.idempotency_keys WHERE key = 'two-hundred'");
+    const made = await stack.database.database.main.query<{ count: number }>(
+      "SELECT count(*)::int AS count FROM millrace.idempotency_keys WHERE key = 'two-hundred'",
+    );
     expect(made.rows[0]?.count).toBe(1);
   }, 30_000);
 });

@@ -18,7 +18,9 @@ afterAll(async () => {
 }, 60_000);
 
 async function waiting(id: string): Promise<void> {
-  await eventually(async () => { expect((await readFlowBody(stack.client, id)).status).toBe('waiting'); });
+  await eventually(async () => {
+    expect((await readFlowBody(stack.client, id)).status).toBe('waiting');
+  });
 }
 
 describe('a phase that waits for a signal', () => {
@@ -32,8 +34,17 @@ describe('a phase that waits for a signal', () => {
     expect(flows.map((flow) => flow.outputs['publish'])).toEqual(ids.map(() => ['draft', { by: 'me' }]));
     const events = await allEvents(stack.client, ids[0] ?? '');
     expect(events.map((event) => event.type)).toEqual([
-      'flow.queued', 'phase.queued', 'flow.started', 'phase.started', 'phase.completed', 'phase.waiting',
-      'phase.completed', 'phase.queued', 'phase.started', 'phase.completed', 'flow.completed',
+      'flow.queued',
+      'phase.queued',
+      'flow.started',
+      'phase.started',
+      'phase.completed',
+      'phase.waiting',
+      'phase.completed',
+      'phase.queued',
+      'phase.started',
+      'phase.completed',
+      'flow.completed',
     ]);
   });
 

@@ -19,7 +19,11 @@ const keys = Array.from({ length: 400 }, (_, index) => `order-${index}`);
 /** The flow's id, or undefined when no answer came. */
 async function post(key: string): Promise<string | undefined> {
   try {
-    const answer = await stack.client.post<{ id: string }>('/v1/flows', { flow: 'selftest.ledger', input: { phases: 5, key } }, { 'idempotency-key': key });
+    const answer = await stack.client.post<{ id: string }>(
+      '/v1/flows',
+      { flow: 'selftest.ledger', input: { phases: 5, key } },
+      { 'idempotency-key': key },
+    );
     expect(answer.status).toBe(202);
     return answer.body.id;
   } catch (error) {
@@ -50,7 +54,9 @@ describe('an API that is killed while it accepts flows', () => {
     await stack.startApi();
     const after = await Promise.all(keys.map((key) => post(key)));
     // Who got an answer before gets the same one now.
-    before.forEach((id, index) => { if (id !== undefined) expect(after[index]).toBe(id); });
+    before.forEach((id, index) => {
+      if (id !== undefined) expect(after[index]).toBe(id);
+    });
     expect(new Set(after).size).toBe(keys.length);
     await allCompleted(stack, keys.length, 60_000);
     await expectExactLedger(stack, keys.length);

@@ -23,7 +23,9 @@ afterEach(async () => {
 
 async function underLoad(): Promise<void> {
   await startLedgers(stack, FLOW_COUNT);
-  await eventually(async () => { expect((await flowCounts(stack))['completed']).toBeGreaterThan(3); });
+  await eventually(async () => {
+    expect((await flowCounts(stack))['completed']).toBeGreaterThan(3);
+  });
 }
 
 describe('under load', () => {
@@ -47,7 +49,12 @@ describe('under load', () => {
     await underLoad();
     await servers.restartPostgres();
     // Its own connections were cut as well: the first questions may fail.
-    await eventually(async () => { expect(await flowCounts(stack)).toBeDefined(); }, { withinMs: 30_000 });
+    await eventually(
+      async () => {
+        expect(await flowCounts(stack)).toBeDefined();
+      },
+      { withinMs: 30_000 },
+    );
     await allCompleted(stack, FLOW_COUNT, 60_000);
     await expectExactLedger(stack, FLOW_COUNT);
     expect((await stack.client.get('/health/ready')).status).toBe(200);

@@ -1,7 +1,16 @@
 // Workers that are killed, or stopped past their lease and woken: what they did counts once.
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { setTimeout as delay } from 'node:timers/promises';
-import { allEvents, createTestStack, eventually, flowEnded, phaseRunning, startFlow, type TestProcess, type TestStack } from '@millrace/testing';
+import {
+  allEvents,
+  createTestStack,
+  eventually,
+  flowEnded,
+  phaseRunning,
+  startFlow,
+  type TestProcess,
+  type TestStack,
+} from '@millrace/testing';
 import { allCompleted, expectExactLedger, flowCounts, startLedgers } from '../support/ledger.ts';
 
 /** The promise: a killed worker's phase runs again within this time. */
@@ -26,10 +35,13 @@ async function workerOf(flowId: string, workers: readonly TestProcess[]): Promis
 }
 
 async function startedAgain(flowId: string): Promise<void> {
-  await eventually(async () => {
-    const starts = (await allEvents(stack.client, flowId)).filter((event) => event.type === 'phase.started');
-    expect(starts).toHaveLength(2);
-  }, { withinMs: TAKEOVER_MS });
+  await eventually(
+    async () => {
+      const starts = (await allEvents(stack.client, flowId)).filter((event) => event.type === 'phase.started');
+      expect(starts).toHaveLength(2);
+    },
+    { withinMs: TAKEOVER_MS },
+  );
 }
 
 describe('a worker that is killed', () => {
@@ -45,7 +57,10 @@ describe('a worker that is killed', () => {
 
   it('every 2 s loses and doubles nothing', async () => {
     const flowCount = 300;
-    const workers = await Promise.all([stack.startWorker({ MILLRACE_FLOW_CONCURRENCY: '20' }), stack.startWorker({ MILLRACE_FLOW_CONCURRENCY: '20' })]);
+    const workers = await Promise.all([
+      stack.startWorker({ MILLRACE_FLOW_CONCURRENCY: '20' }),
+      stack.startWorker({ MILLRACE_FLOW_CONCURRENCY: '20' }),
+    ]);
     await startLedgers(stack, flowCount);
     for (let kills = 0; kills < 4 || (await flowCounts(stack))['completed'] !== flowCount; kills += 1) {
       if (kills === 30) throw new Error(`not done after 30 kills: ${JSON.stringify(await flowCounts(stack))}`);
@@ -73,7 +88,9 @@ describe('a worker that is stopped past its lease and woken', () => {
     const flow = await flowEnded(stack.client, id);
     expect(flow.status).toBe('completed');
     // Both have finished by now: the zombie's timers fired as soon as it woke.
-    await eventually(async () => { expect((await allEvents(stack.client, id)).at(-1)?.type).toBe('flow.completed'); });
+    await eventually(async () => {
+      expect((await allEvents(stack.client, id)).at(-1)?.type).toBe('flow.completed');
+    });
     expect((await allEvents(stack.client, id)).filter((event) => event.type === 'phase.completed')).toHaveLength(1);
   }, 60_000);
 
@@ -81,12 +98,17 @@ describe('a worker that is stopped past its lease and woken', () => {
     const flowCount = 200;
     const workers = await Promise.all([stack.startWorker(), stack.startWorker()]);
     await startLedgers(stack, flowCount);
-    await eventually(async () => { expect((await flowCounts(stack))['completed']).toBeGreaterThan(5); });
-    workers[0]?.signal('SIGSTOP');
     await eventually(async () => {
-      const lost = await stack.database.database.main.query("SELECT FROM millrace.attempts WHERE outcome = 'lost'");
-      expect(lost.rowCount).toBeGreaterThan(0);
-    }, { withinMs: TAKEOVER_MS });
+      expect((await flowCounts(stack))['completed']).toBeGreaterThan(5);
+    });
+    workers[0]?.signal('SIGSTOP');
+    await eventually(
+      async () => {
+        const lost = await stack.database.database.main.query("SELECT FROM millrace.attempts WHERE outcome = 'lost'");
+        expect(lost.rowCount).toBeGreaterThan(0);
+      },
+      { withinMs: TAKEOVER_MS },
+    );
     workers[0]?.signal('SIGCONT');
     await allCompleted(stack, flowCount, 30_000);
     await expectExactLedger(stack, flowCount);
@@ -103,7 +125,9 @@ describe('a worker that is asked to stop', () => {
     await stack.startWorker();
     const flow = await flowEnded(stack.client, id);
     expect(flow).toMatchObject({ status: 'completed', phases: [{ attempts: 1 }] });
-    const reasons = (await allEvents(stack.client, id)).filter((event) => event.type === 'phase.queued').map((event) => event.data['reason']);
+    const reasons = (await allEvents(stack.client, id))
+      .filter((event) => event.type === 'phase.queued')
+      .map((event) => event.data['reason']);
     expect(reasons).toEqual([undefined, 'shutdown']);
   }, 60_000);
 });

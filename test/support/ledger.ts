@@ -5,17 +5,27 @@ import { eventually, startFlows, type TestStack } from '@millrace/testing';
 export const LEDGER_PHASES = 5;
 
 export async function startLedgers(stack: TestStack, count: number, prefix = 'ledger'): Promise<string[]> {
-  return startFlows(stack.client, Array.from({ length: count }, (_, index) => ({ flow: 'selftest.ledger', input: { phases: LEDGER_PHASES, key: `${prefix}-${index}` } })));
+  return startFlows(
+    stack.client,
+    Array.from({ length: count }, (_, index) => ({ flow: 'selftest.ledger', input: { phases: LEDGER_PHASES, key: `${prefix}-${index}` } })),
+  );
 }
 
 /** Statuses of all flows with their counts. */
 export async function flowCounts(stack: TestStack): Promise<Record<string, number>> {
-  const result = await stack.database.database.main.query<{ status: string; count: number }>('SELECT status, count(*)::int AS count FROM millrace.flows GROUP BY status');
+  const result = await stack.database.database.main.query<{ status: string; count: number }>(
+    'SELECT status, count(*)::int AS count FROM millrace.flows GROUP BY status',
+  );
   return Object.fromEntries(result.rows.map((row) => [row.status, row.count]));
 }
 
 export async function allCompleted(stack: TestStack, count: number, withinMs: number): Promise<void> {
-  await eventually(async () => { expect(await flowCounts(stack)).toEqual({ completed: count }); }, { withinMs });
+  await eventually(
+    async () => {
+      expect(await flowCounts(stack)).toEqual({ completed: count });
+    },
+    { withinMs },
+  );
 }
 
 /** Every effect once, every log without a gap and with one end. */

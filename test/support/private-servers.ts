@@ -31,7 +31,10 @@ export async function startPrivateServers(): Promise<PrivateServers> {
   return {
     databaseUrl: servers.databaseUrl,
     redisUrl: servers.redisUrl,
-    flushRedis: () => withRedis(servers.redisUrl, async (redis) => { await redis.flushall(); }),
+    flushRedis: () =>
+      withRedis(servers.redisUrl, async (redis) => {
+        await redis.flushall();
+      }),
     killRedis: async () => {
       process.kill(await withRedis(servers.redisUrl, redisPid), 'SIGKILL');
     },

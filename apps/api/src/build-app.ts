@@ -5,7 +5,22 @@ import type { JobDispatcher } from '@millrace/queue';
 import type { Keys, UpdatePublisher } from '@millrace/redis';
 import type { FlowRegistry } from '@millrace/sdk';
 import type { UploadStorage } from '@millrace/storage';
-import { cancelFlow, createFlows, createKey, findKey, listFlows, listKeys, readFlow, readFlowHead, readImportHead, retryFlow, revokeKey, sendSignal, type Database } from '@millrace/store';
+import {
+  cancelFlow,
+  createFlows,
+  createKey,
+  createKeyOnce,
+  findKey,
+  listFlows,
+  listKeys,
+  readFlow,
+  readFlowHead,
+  readImportHead,
+  retryFlow,
+  revokeKey,
+  sendSignal,
+  type Database,
+} from '@millrace/store';
 import type { Express } from 'express';
 import { createAuthenticator, type Authenticator } from './auth/authenticator.ts';
 import { BOARD_PATH, createQueueBoard } from './board/queue-board.ts';
@@ -68,7 +83,15 @@ export type BuiltApp = {
 };
 
 /** Keys from the database, and MILLRACE_ADMIN_KEY. */
-export function authenticatorOf({ database, adminKey, clock }: { database: Database; adminKey: string | undefined; clock: Clock }): Authenticator {
+export function authenticatorOf({
+  database,
+  adminKey,
+  clock,
+}: {
+  database: Database;
+  adminKey: string | undefined;
+  clock: Clock;
+}): Authenticator {
   return createAuthenticator({ findKey: (id) => findKey(database.main, id), adminKey, clock });
 }
 
@@ -93,7 +116,10 @@ function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
   const acceptor = createFlowAcceptor({ registry: deps.registry, clock });
   const cursors = createCursors({ secret: async () => (await deps.instance()).cursorSecret });
   const readProgress = createProgressReader({
-    source: { isReady: deps.redis.isReady, read: ({ workspace, flowId }) => deps.redis.readHash(deps.redis.keys.progressState(workspace, flowId)) },
+    source: {
+      isReady: deps.redis.isReady,
+      read: ({ workspace, flowId }) => deps.redis.readHash(deps.redis.keys.progressState(workspace, flowId)),
+    },
     log,
   });
   const actions = createFlowActions({
@@ -101,7 +127,9 @@ function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
     retryFlow: (target) => retryFlow(database, target),
     sendSignal: (signal) => sendSignal(database, signal),
     updates: deps.updates,
-    dispatch: (dispatches) => { deps.dispatch.send([...dispatches]); },
+    dispatch: (dispatches) => {
+      deps.dispatch.send([...dispatches]);
+    },
     log,
   });
   // The busiest first: Express tries the paths one after the other.
@@ -116,7 +144,10 @@ function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
       listFlows: (filter) => listFlows(database.main, filter),
       ...actions,
     }),
-    ...signalRoutes({ sendSignal: actions.sendSignal, readAnswer: flowReader({ readFlow: (target) => readFlow(database.main, target), readProgress }) }),
+    ...signalRoutes({
+      sendSignal: actions.sendSignal,
+      readAnswer: flowReader({ readFlow: (target) => readFlow(database.main, target), readProgress }),
+    }),
     ...flowBatchRoutes({ acceptor, intake, log }),
     ...eventRoutes({ hub: deps.hub, database, cursors, readHead: (kind, id, workspace) => readHead(database, { kind, id, workspace }) }),
     ...datasetRoutes({ database, cursors }),
@@ -126,6 +157,7 @@ function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
       cursors,
       clock,
       createKey: (key) => createKey(database, key),
+      createKeyOnce: (key, once) => createKeyOnce(database, key, once),
       listKeys: (page) => listKeys(database.main, page),
       revokeKey: (key) => revokeKey(database.main, key),
     }),
@@ -152,7 +184,8 @@ async function readHead(database: Database, { kind, id, workspace }: { kind: 'fl
 }
 
 async function waitingCounts(dispatcher: JobDispatcher): Promise<Record<string, number>> {
-  const entries = await Promise.all((['flow-phase', 'data-import'] as const).map(async (name) => [name, await dispatcher.waitingCount(name)] as const));
+  const entries = await Promise.all(
+    (['flow-phase', 'data-import'] as const).map(async (name) => [name, await dispatcher.waitingCount(name)] as const),
+  );
   return Object.fromEntries(entries);
 }
-

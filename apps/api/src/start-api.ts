@@ -2,11 +2,21 @@
 // Servers that are away at the start are waited for while /health/ready says so.
 import path from 'node:path';
 import { loadFlows } from '@millrace/flows';
-import { startAll, stopAll, systemClock, type ProcessFrame, type RunningProcess } from '@millrace/process';
+import { ConfigFault, startAll, stopAll, systemClock, type Config, type ProcessFrame, type RunningProcess } from '@millrace/process';
 import { createJobDispatcher } from '@millrace/queue';
-import { beginConnecting, createCommandConnection, createKeys, createSubscriberConnection, createSubscriptions, createUpdatePublisher, isReady, readProgress } from '@millrace/redis';
+import {
+  beginConnecting,
+  createCommandConnection,
+  createKeys,
+  createSubscriberConnection,
+  createSubscriptions,
+  createUpdatePublisher,
+  isReady,
+  readProgress,
+} from '@millrace/redis';
+import type { FlowRegistry } from '@millrace/sdk';
 import { createLocalStorage } from '@millrace/storage';
-import { createDatabase, readInstance, readMigrations, schemaVersion, type Database } from '@millrace/store';
+import { createDatabase, readInstance, readMigrations, schemaVersion, waitForSchema, type Database } from '@millrace/store';
 import { authenticatorOf, buildApp } from './build-app.ts';
 import { createFlowDispatch } from './dispatch/flow-dispatch.ts';
 import { createReadiness } from './health/readiness.ts';
@@ -23,25 +33,11 @@ const UNPACKED_FACTOR_MAX = 10;
 /** An upload that sends nothing for this long is cut. */
 const UPLOAD_IDLE_MS = 30_000;
 
-export async function startApi({ config, log }: ProcessFrame): Promise<RunningProcess> {
-  const clock = systemClock;
-  const registry = await loadFlows({ folders: config.flowFolders, selftest: config.selftest });
-  const database = createDatabase({ url: config.databaseUrl, name: NAME, onError: (error) => { log.warn({ reason: error.message }, 'idle database connection failed'); } });
-  const redis = openRedis({ config, log });
-  const dispatcher = createJobDispatcher({ url: config.redisUrl, name: `${NAME}-queue`, log, prefix: redis.keys.queuePrefix() });
-  const dispatch = createFlowDispatch({ dispatcher, windowMax: config.dispatchWindow, log });
-  const instance = createInstanceLoader({ read: () => readInstance(database.main), clock });
-  const authenticator = authenticatorOf({ database, adminKey: config.adminKey, clock });
-  const needed = readMigrations().then((migrations) => migrations.length);
-  const readiness = createReadiness({ schemaVersion: () => schemaVersion(database.main), schemaVersionNeeded: () => needed, isRedisReady: () => isReady(redis.commands) });
-  const metrics = createApiMetrics({ pools: () => poolCounts(database), dispatchFailures: dispatch.failureCount });
-  const observer = createStreamMetrics({ registers: [metrics.registry], counts: () => hub.counts() });
-  const hub: StreamHub = createStreamHub({ subscriptions: redis.subscriptions, keys: redis.keys, database, epoch: async () => (await instance()).epoch, isStillAllowed: authenticator.isStillValid, log, clock, observer });
-  const storage = createLocalStorage({ folder: path.resolve(config.home, 'uploads') });
-  const uploadLimits = { uploadBytesMax: config.maxUploadBytes, unpackedBytesMax: config.maxUploadBytes * UNPACKED_FACTOR_MAX, recordBytesMax: config.maxRecordBytes, idleMs: UPLOAD_IDLE_MS };
-  const { app, intake } = buildApp({ database, redis: redis.access, updates: redis.updates, dispatcher, dispatch, registry, storage, uploadLimits, hub, authenticator, instance, readiness, metrics, clock, log });
-  const http = createHttpService({ server: createHttpServer({ listener: app, log }), host: config.host, port: config.port, log });
-
+export async function startApi(frame: ProcessFrame): Promise<RunningProcess> {
+  const { config, log } = frame;
+  const parts = await createParts(frame);
+  const { database, redis, dispatcher, dispatch, hub, intake, readiness } = parts;
+  const http = createHttpService({ server: createHttpServer({ listener: parts.app, log }), host: config.host, port: config.port, log });
   // Streams end before the server, which waits for its requests; what those accepted is written and dispatched after them.
   const services = [dispatch, http, hub];
   redis.connect();
@@ -49,8 +45,14 @@ export async function startApi({ config, log }: ProcessFrame): Promise<RunningPr
     log.fatal({ reason: innermostMessage(error) }, 'the API could not start');
     process.exit(1);
   });
+  // Nothing here needs to wait for it, but whoever reads the log should learn why nothing works yet.
+  const stopping = new AbortController();
+  waitForSchema({ database, log, signal: stopping.signal }).catch((error: unknown) => {
+    if (!stopping.signal.aborted) log.error({ err: error }, 'the schema could not be looked at');
+  });
   return {
     stop: async () => {
+      stopping.abort();
       readiness.beginStopping();
       await stopAll(services.slice(1), { deadlineMs: config.stopTimeoutMs, log });
       await intake.drain();
@@ -59,6 +61,59 @@ export async function startApi({ config, log }: ProcessFrame): Promise<RunningPr
       redis.disconnect();
     },
   };
+}
+
+async function createParts({ config, log }: ProcessFrame) {
+  const clock = systemClock;
+  const registry = await loadRegistry(config);
+  const onError = (error: Error) => {
+    log.warn({ reason: error.message }, 'idle database connection failed');
+  };
+  const database = createDatabase({ url: config.databaseUrl, name: NAME, onError });
+  const redis = openRedis({ config, log });
+  const dispatcher = createJobDispatcher({ url: config.redisUrl, name: `${NAME}-queue`, log, prefix: redis.keys.queuePrefix() });
+  const dispatch = createFlowDispatch({ dispatcher, windowMax: config.dispatchWindow, log });
+  const instance = createInstanceLoader({ read: () => readInstance(database.main), clock });
+  const authenticator = authenticatorOf({ database, adminKey: config.adminKey, clock });
+  const needed = readMigrations().then((migrations) => migrations.length);
+  const readiness = createReadiness({
+    schemaVersion: () => schemaVersion(database.main),
+    schemaVersionNeeded: () => needed,
+    isRedisReady: () => isReady(redis.commands),
+  });
+  const metrics = createApiMetrics({ pools: () => poolCounts(database), dispatchFailures: dispatch.failureCount });
+  const observer = createStreamMetrics({ registers: [metrics.registry], counts: () => hub.counts() });
+  const epoch = async () => (await instance()).epoch;
+  const streams = { subscriptions: redis.subscriptions, keys: redis.keys, database, epoch, isStillAllowed: authenticator.isStillValid };
+  const hub: StreamHub = createStreamHub({ ...streams, log, clock, observer });
+  const storage = createLocalStorage({ folder: path.resolve(config.home, 'uploads') });
+  const servers = { database, redis: redis.access, updates: redis.updates, dispatcher, dispatch, storage };
+  const { app, intake } = buildApp({
+    ...servers,
+    registry,
+    uploadLimits: uploadLimits(config),
+    hub,
+    authenticator,
+    instance,
+    readiness,
+    metrics,
+    clock,
+    log,
+  });
+  return { app, intake, database, redis, dispatcher, dispatch, hub, readiness };
+}
+
+function uploadLimits({ maxUploadBytes, maxRecordBytes }: Config) {
+  const unpackedBytesMax = maxUploadBytes * UNPACKED_FACTOR_MAX;
+  return { uploadBytesMax: maxUploadBytes, unpackedBytesMax, recordBytesMax: maxRecordBytes, idleMs: UPLOAD_IDLE_MS };
+}
+
+async function loadRegistry({ flowFolders, selftest }: Config): Promise<FlowRegistry> {
+  try {
+    return await loadFlows({ folders: flowFolders, selftest });
+  } catch (error) {
+    throw new ConfigFault(`MILLRACE_FLOWS: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
 }
 
 function openRedis({ config, log }: ProcessFrame) {
@@ -92,9 +147,14 @@ function openRedis({ config, log }: ProcessFrame) {
 /** What really went wrong, below the layers that passed it on. */
 function innermostMessage(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error && !(error.message.includes('in use')) ? innermostMessage(error.cause) : error.message;
+  return error.cause instanceof Error && !error.message.includes('in use') ? innermostMessage(error.cause) : error.message;
 }
 
 function poolCounts(database: Database) {
-  return Object.fromEntries((['main', 'hot', 'long'] as const).map((name) => [name, { total: database[name].totalCount, idle: database[name].idleCount, waiting: database[name].waitingCount }]));
+  return Object.fromEntries(
+    (['main', 'hot', 'long'] as const).map((name) => [
+      name,
+      { total: database[name].totalCount, idle: database[name].idleCount, waiting: database[name].waitingCount },
+    ]),
+  );
 }

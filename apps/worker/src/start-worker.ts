@@ -1,16 +1,24 @@
 // The worker's composition root: consumes both queues and runs the services around them. The only place that knows all of its parts.
 import { loadFlows } from '@millrace/flows';
-import { startAll, stopAll, systemClock, type ProcessFrame, type RunningProcess, type Service } from '@millrace/process';
+import {
+  ConfigFault,
+  startAll,
+  stopAll,
+  systemClock,
+  type Config,
+  type ProcessFrame,
+  type RunningProcess,
+  type Service,
+} from '@millrace/process';
 import { createJobConsumer } from '@millrace/queue';
-import { PermanentError } from '@millrace/sdk';
-import { ensureSelftestTable, openImported } from '@millrace/store';
+import { PermanentError, type FlowRegistry } from '@millrace/sdk';
+import { ensureSelftestTable, openImported, waitForSchema } from '@millrace/store';
 import { createFlowEngine } from './engine/create-flow-engine.ts';
 import { createImportEngine } from './imports/create-import-engine.ts';
 import { createImportReconciler } from './imports/import-reconciler.ts';
 import { createControlListener } from './services/control-listener.ts';
 import { createFlowDispatcher } from './services/dispatcher.ts';
 import { createReconciler } from './services/reconciler.ts';
-import { waitForSchema } from './wait-for-schema.ts';
 import { createWorkerConnections, type WorkerConnections } from './worker-connections.ts';
 import { createMetricsServer, createWorkerMetrics, type WorkerMetrics } from './worker-metrics.ts';
 
@@ -32,7 +40,7 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
   const flowDispatcher = createFlowDispatcher({ database, dispatcher, windowMax: config.dispatchWindow, log, onPass });
   const flows = createFlowEngine({
     ...connections,
-    registry: await loadFlows({ folders: config.flowFolders, selftest: config.selftest }),
+    registry: await loadRegistry(config),
     dispatch: flowDispatcher.dispatch,
     openImported: async (target) => {
       const rows = await openImported(database, target);
@@ -42,16 +50,33 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
     clock: systemClock,
     log,
     concurrency: config.flowConcurrency,
-    onEnd: ({ phase, outcome, committed }) => { metrics.phaseEnded({ flow: phase.flow, outcome, committed }); },
+    onEnd: ({ phase, outcome, committed }) => {
+      metrics.phaseEnded({ flow: phase.flow, outcome, committed });
+    },
     onPass,
   });
   const imports = createImportEngine({ ...connections, log });
   const importReconciler = createImportReconciler({ ...connections, log });
-  const reconciler = createReconciler({ database, dispatcher, publisher, dispatch: flowDispatcher.dispatch, reconcileImports: importReconciler.runOnce, log, onPass });
-  const importConsumer = createJobConsumer({ ...queue, log, queue: 'data-import', concurrency: config.importConcurrency, handle: imports.handle });
+  const reconciler = createReconciler({
+    database,
+    dispatcher,
+    publisher,
+    dispatch: flowDispatcher.dispatch,
+    reconcileImports: importReconciler.runOnce,
+    log,
+    onPass,
+  });
+  const importConsumer = createJobConsumer({
+    ...queue,
+    log,
+    queue: 'data-import',
+    concurrency: config.importConcurrency,
+    handle: imports.handle,
+  });
   metrics.gauge('millrace_phases_running', 'Phases this worker runs now.', () => flows.running.list().length);
   metrics.gauge('millrace_doorbells_failed', 'Event messages that could not be published.', publisher.failedCount);
-  const metricsServer = config.metricsPort === undefined ? [] : [createMetricsServer({ metrics, port: config.metricsPort, host: config.host })];
+  const metricsServer =
+    config.metricsPort === undefined ? [] : [createMetricsServer({ metrics, port: config.metricsPort, host: config.host })];
   return { flowDispatcher, flows, imports, importConsumer, reconciler, metricsServer };
 }
 
@@ -81,6 +106,14 @@ function start({ config, log }: ProcessFrame, connections: WorkerConnections, en
       await connections.close();
     },
   };
+}
+
+async function loadRegistry({ flowFolders, selftest }: Config): Promise<FlowRegistry> {
+  try {
+    return await loadFlows({ folders: flowFolders, selftest });
+  } catch (error) {
+    throw new ConfigFault(`MILLRACE_FLOWS: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
 }
 
 type StartParts = { connections: WorkerConnections; services: readonly Service[]; signal: AbortSignal };

@@ -4,7 +4,15 @@ import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import type { Config, Logger } from '@millrace/process';
 import { createJobDispatcher, type JobDispatcher, type QueueConnectionOptions } from '@millrace/queue';
-import { beginConnecting, createCommandConnection, createKeys, createLocks, createSubscriberConnection, createSubscriptions, createUpdatePublisher } from '@millrace/redis';
+import {
+  beginConnecting,
+  createCommandConnection,
+  createKeys,
+  createLocks,
+  createSubscriberConnection,
+  createSubscriptions,
+  createUpdatePublisher,
+} from '@millrace/redis';
 import type { Keys, Locks, Subscriptions, UpdatePublisher } from '@millrace/redis';
 import { createLocalStorage, type UploadStorage } from '@millrace/storage';
 import { createDatabase, type Database } from '@millrace/store';
@@ -28,7 +36,13 @@ export type WorkerConnections = {
 
 export function createWorkerConnections({ config, log }: { config: Config; log: Logger }): WorkerConnections {
   const workerId = `${hostname()}:${process.pid}:${randomBytes(3).toString('hex')}`;
-  const database = createDatabase({ url: config.databaseUrl, name: `worker ${workerId}`, onError: (error) => { log.warn({ reason: error.message }, 'an idle database connection failed'); } });
+  const database = createDatabase({
+    url: config.databaseUrl,
+    name: `worker ${workerId}`,
+    onError: (error) => {
+      log.warn({ reason: error.message }, 'an idle database connection failed');
+    },
+  });
   const commands = createCommandConnection({ url: config.redisUrl, name: 'worker-commands', log });
   const subscriber = createSubscriberConnection({ url: config.redisUrl, name: 'worker-subscriber', log });
   const keys = createKeys(config.redisPrefix);
@@ -37,7 +51,13 @@ export function createWorkerConnections({ config, log }: { config: Config; log: 
   const queue = { url: config.redisUrl, name: 'worker-queue', log, prefix: keys.queuePrefix() };
   const dispatcher = createJobDispatcher(queue);
   return {
-    workerId, database, keys, updates, publisher, queue, dispatcher,
+    workerId,
+    database,
+    keys,
+    updates,
+    publisher,
+    queue,
+    dispatcher,
     storage: createLocalStorage({ folder: path.resolve(config.home, 'uploads') }),
     locks: createLocks(commands),
     subscriptions: createSubscriptions(subscriber),

@@ -14,14 +14,36 @@ export type WorkerMetrics = {
 export function createWorkerMetrics(): WorkerMetrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
-  const phases = new Counter({ name: 'millrace_phase_attempts_total', help: 'Attempts at phases by how they ended.', labelNames: ['flow', 'outcome', 'committed'], registers: [registry] });
-  const passes = new Histogram({ name: 'millrace_loop_pass_seconds', help: 'Passes of background loops.', labelNames: ['loop', 'failed'], buckets: [0.001, 0.005, 0.025, 0.1, 0.5, 2, 10], registers: [registry] });
+  const phases = new Counter({
+    name: 'millrace_phase_attempts_total',
+    help: 'Attempts at phases by how they ended.',
+    labelNames: ['flow', 'outcome', 'committed'],
+    registers: [registry],
+  });
+  const passes = new Histogram({
+    name: 'millrace_loop_pass_seconds',
+    help: 'Passes of background loops.',
+    labelNames: ['loop', 'failed'],
+    buckets: [0.001, 0.005, 0.025, 0.1, 0.5, 2, 10],
+    registers: [registry],
+  });
   return {
     registry,
-    phaseEnded: ({ flow, outcome, committed }) => { phases.inc({ flow, outcome, committed: String(committed) }); },
-    passEnded: ({ loop, durationMs, failed }) => { passes.observe({ loop, failed: String(failed) }, durationMs / 1_000); },
+    phaseEnded: ({ flow, outcome, committed }) => {
+      phases.inc({ flow, outcome, committed: String(committed) });
+    },
+    passEnded: ({ loop, durationMs, failed }) => {
+      passes.observe({ loop, failed: String(failed) }, durationMs / 1_000);
+    },
     gauge: (name, help, read) => {
-      new Gauge({ name, help, registers: [registry], collect() { this.set(read()); } });
+      new Gauge({
+        name,
+        help,
+        registers: [registry],
+        collect() {
+          this.set(read());
+        },
+      });
     },
   };
 }
@@ -45,7 +67,10 @@ export function createMetricsServer({ metrics, port, host }: { metrics: WorkerMe
       server?.closeAllConnections();
       await new Promise<void>((resolve) => {
         if (server === undefined) resolve();
-        else server.close(() => { resolve(); });
+        else
+          server.close(() => {
+            resolve();
+          });
       });
     },
   };

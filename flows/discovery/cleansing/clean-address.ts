@@ -10,5 +10,8 @@ export function cleanAddress(text: string): string {
   if (shorthand) return `https://${HOSTS[shorthand[1] ?? 'github'] ?? 'github.com'}/${shorthand[2]}`.replace(/\.git$/, '');
   const ssh = SSH_PATTERN.exec(text);
   if (ssh) return `https://${ssh[1]}/${ssh[2]}`.replace(/\.git$/, '');
-  return text.replace(/^git\+/, '').replace(/^git:\/\//, 'https://').replace(/\.git$/, '');
+  return text
+    .replace(/^git\+/, '')
+    .replace(/^git:\/\//, 'https://')
+    .replace(/\.git$/, '');
 }

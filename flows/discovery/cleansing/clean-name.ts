@@ -10,7 +10,11 @@ const MARKS_PATTERN = /[™®©]|\((?:tm|r|c)\)/gi;
  * demanded since 2014; the scope stays. A path that spells the name with capitals shows an older package, whose case is kept.
  */
 export function cleanPackageName(text: string, path: string | null): CleanName {
-  const decoded = text.replace(/^%40/i, '@').replace(/%2f/i, '/').replace(/^npm:/i, '').replaceAll(/\s*\/\s*/g, '/');
+  const decoded = text
+    .replace(/^%40/i, '@')
+    .replace(/%2f/i, '/')
+    .replace(/^npm:/i, '')
+    .replaceAll(/\s*\/\s*/g, '/');
   const suffixed = SUFFIXED_VERSION_PATTERN.exec(decoded);
   const name = suffixed?.[1] ?? decoded;
   const asInstalled = path !== null && path.replaceAll('\\', '/').endsWith(`/${name}`);
@@ -19,6 +23,10 @@ export function cleanPackageName(text: string, path: string | null): CleanName {
 
 /** An application's name: trade marks and quotes off, case kept. */
 export function cleanApplicationName(text: string): CleanName {
-  const name = text.replaceAll(MARKS_PATTERN, '').replaceAll(/^["']+|["']+$/g, '').replaceAll(/\s+/g, ' ').trim();
+  const name = text
+    .replaceAll(MARKS_PATTERN, '')
+    .replaceAll(/^["']+|["']+$/g, '')
+    .replaceAll(/\s+/g, ' ')
+    .trim();
   return { value: name || null, version: null };
 }

@@ -32,10 +32,14 @@ export async function runCleansing(ctx: PhaseContext<DiscoveryInput>): Promise<C
   const ledger = createFixLedger();
   const seen = new Set<string>();
   let items = 0;
-  const rows = await readItems(ctx, { fields: mapping.fields, conventions, progress: { from: 0.3, to: 1, doing: 'cleaning' }, note: ledger.note }, (item) => {
-    items += 1;
-    seen.add(item.path ?? itemLabel(item));
-  });
+  const rows = await readItems(
+    ctx,
+    { fields: mapping.fields, conventions, progress: { from: 0.3, to: 1, doing: 'cleaning' }, note: ledger.note },
+    (item) => {
+      items += 1;
+      seen.add(item.path ?? itemLabel(item));
+    },
+  );
   const fixes = ledger.counts();
   const output = { rows, items, rowsWithoutName: rows - items, repeatedRows: items - seen.size, conventions, ...totals(fixes), fixes };
   ctx.log.info(`Cleaned ${items} rows: ${output.valuesFixed} values fixed, ${output.valuesFlagged} flagged.`);

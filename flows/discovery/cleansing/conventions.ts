@@ -49,7 +49,10 @@ export function createConventionsCollector(): ConventionsCollector {
 
 /** A vendor without what npm's authors add: `Jane Doe <jane@example.org> (https://example.org)` is Jane Doe. */
 export function vendorName(text: string): string {
-  const name = text.replace(/\s*<[^>]*>/, '').replace(/\s*\(https?:[^)]*\)/, '').trim();
+  const name = text
+    .replace(/\s*<[^>]*>/, '')
+    .replace(/\s*\(https?:[^)]*\)/, '')
+    .trim();
   return name === '' ? text : name;
 }
 

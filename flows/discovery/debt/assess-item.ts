@@ -33,7 +33,8 @@ function assessDates(item: SoftwareItem, label: string, { asOf, findings }: Asse
 function assessRuntime(item: SoftwareItem, label: string, { judgeRuntime, findings }: Assessment): void {
   if (item.runtime === null) return;
   const { verdict, lines } = judgeRuntime(item.runtime);
-  if (verdict === 'end-of-life') findings.add('runtime-end-of-life', label, `allows ${item.runtime}: of all lines only ${lines.join(', ')}`);
+  if (verdict === 'end-of-life')
+    findings.add('runtime-end-of-life', label, `allows ${item.runtime}: of all lines only ${lines.join(', ')}`);
   if (verdict === 'too-new') findings.add('runtime-too-new', label, `asks for ${item.runtime}`);
 }
 

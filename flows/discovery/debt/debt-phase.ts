@@ -36,10 +36,14 @@ export async function runDebt(ctx: PhaseContext<DiscoveryInput>): Promise<DebtOu
   const findings = createFindingsCollector();
   const spread = createVersionSpread();
   const assessment = { asOf: mapping.asOf, judgeRuntime: createRuntimeJudge(mapping.asOf, ctx.input.nodeMajor), findings };
-  await readItems(ctx, { fields: mapping.fields, conventions: cleansing.conventions, progress: { from: 0, to: 0.95, doing: 'assessing' } }, (item) => {
-    assessItem(item, assessment);
-    spread.add(item);
-  });
+  await readItems(
+    ctx,
+    { fields: mapping.fields, conventions: cleansing.conventions, progress: { from: 0, to: 0.95, doing: 'assessing' } },
+    (item) => {
+      assessItem(item, assessment);
+      spread.add(item);
+    },
+  );
   for (const entry of spread.result()) addSpread(findings, entry);
   addGraphFindings(findings, dependencies, inventory.reachBasis);
   const result = findings.result();
@@ -64,8 +68,15 @@ function addGraphFindings(findings: FindingsCollector, graph: DependenciesOutput
   findings.addCounted(
     'cycles',
     graph.cycles.count,
-    graph.cycles.samples.map(({ size, packages }) => ({ package: packages.join(', '), detail: size > packages.length ? `${size} packages in all` : null })),
+    graph.cycles.samples.map(({ size, packages }) => ({
+      package: packages.join(', '),
+      detail: size > packages.length ? `${size} packages in all` : null,
+    })),
   );
   if (basis !== 'column') return;
-  findings.addCounted('orphans', graph.orphans.count, graph.orphans.samples.map((label) => ({ package: label, detail: null })));
+  findings.addCounted(
+    'orphans',
+    graph.orphans.count,
+    graph.orphans.samples.map((label) => ({ package: label, detail: null })),
+  );
 }

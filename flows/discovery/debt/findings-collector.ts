@@ -36,7 +36,8 @@ export function createFindingsCollector(): FindingsCollector {
     add(rule, label, detail) {
       const entry = entryOf(rule);
       entry.count += 1;
-      if (entry.packages.length < PACKAGES_MAX) entry.packages.push({ package: label, detail: detail === undefined ? null : shorten(detail) });
+      if (entry.packages.length < PACKAGES_MAX)
+        entry.packages.push({ package: label, detail: detail === undefined ? null : shorten(detail) });
     },
     addCounted(rule, count, packages) {
       if (count === 0) return;

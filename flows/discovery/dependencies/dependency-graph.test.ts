@@ -7,12 +7,48 @@ import { longestChain } from './graph-measures.ts';
 import { parseDependencyList, type DependencyRef } from './parse-dependency-list.ts';
 import { strongComponents } from './strong-components.ts';
 
-type ItemParts = { name: string; version?: string; path?: string; needs?: string; optional?: string; peers?: string; own?: boolean; direct?: boolean };
+type ItemParts = {
+  name: string;
+  version?: string;
+  path?: string;
+  needs?: string;
+  optional?: string;
+  peers?: string;
+  own?: boolean;
+  direct?: boolean;
+};
 
 function item({ name, version = '1.0.0', path, needs = '', optional = '', peers = '', own = false, direct }: ItemParts): SoftwareItem {
-  const dependencies: DependencyRef[] = [...parseDependencyList(needs, 'required'), ...parseDependencyList(optional, 'optional'), ...parseDependencyList(peers, 'peer')];
-  const absent = { dev: null, optional: null, installScript: null, runtime: null, releasedAt: null, endOfLifeAt: null, homepage: null, vendor: null, owner: null, deprecated: null };
-  return { row: 1, name, version, versionKind: 'exact', license: { kind: 'missing', value: null }, path: path ?? null, own, dependencies, direct: direct ?? null, keywords: [], ...absent };
+  const dependencies: DependencyRef[] = [
+    ...parseDependencyList(needs, 'required'),
+    ...parseDependencyList(optional, 'optional'),
+    ...parseDependencyList(peers, 'peer'),
+  ];
+  const absent = {
+    dev: null,
+    optional: null,
+    installScript: null,
+    runtime: null,
+    releasedAt: null,
+    endOfLifeAt: null,
+    homepage: null,
+    vendor: null,
+    owner: null,
+    deprecated: null,
+  };
+  return {
+    row: 1,
+    name,
+    version,
+    versionKind: 'exact',
+    license: { kind: 'missing', value: null },
+    path: path ?? null,
+    own,
+    dependencies,
+    direct: direct ?? null,
+    keywords: [],
+    ...absent,
+  };
 }
 
 function build(parts: readonly ItemParts[]): DependencyGraph {
@@ -22,7 +58,9 @@ function build(parts: readonly ItemParts[]): DependencyGraph {
 }
 
 function edgesOf(graph: DependencyGraph): string[] {
-  return graph.targets.flatMap((list, from) => list.map((to) => `${graph.nodes[from]?.path ?? graph.nodes[from]?.label} -> ${graph.nodes[to]?.path ?? graph.nodes[to]?.label}`));
+  return graph.targets.flatMap((list, from) =>
+    list.map((to) => `${graph.nodes[from]?.path ?? graph.nodes[from]?.label} -> ${graph.nodes[to]?.path ?? graph.nodes[to]?.label}`),
+  );
 }
 
 describe('resolution by path', () => {
@@ -93,17 +131,30 @@ describe('resolution by name', () => {
 
 describe('analyseGraph', () => {
   it('measures a diamond', () => {
-    const result = analyseGraph(build([{ name: 'a', needs: 'b; c' }, { name: 'b', needs: 'd' }, { name: 'c', needs: 'd' }, { name: 'd' }, { name: 'alone' }]));
+    const result = analyseGraph(
+      build([{ name: 'a', needs: 'b; c' }, { name: 'b', needs: 'd' }, { name: 'c', needs: 'd' }, { name: 'd' }, { name: 'alone' }]),
+    );
     expect(result.longestChain).toEqual({ length: 3, packages: ['a@1.0.0', expect.stringMatching(/^[bc]@/), 'd@1.0.0'] });
     expect(result.cycles).toEqual({ count: 0, packages: 0, samples: [] });
     expect(result.mostDependedUpon[0]).toEqual({ package: 'd@1.0.0', dependents: 2 });
-    expect(result.byDistance).toEqual([{ distance: 1, count: 2 }, { distance: 2, count: 2 }, { distance: 3, count: 1 }]);
+    expect(result.byDistance).toEqual([
+      { distance: 1, count: 2 },
+      { distance: 2, count: 2 },
+      { distance: 3, count: 1 },
+    ]);
     expect(result.orphans).toEqual({ count: 1, samples: ['alone@1.0.0'] });
   });
 
   it('finds cycles, a self-dependency included, and counts each as one step of a chain', () => {
     const result = analyseGraph(
-      build([{ name: 'top', needs: 'x' }, { name: 'x', needs: 'y' }, { name: 'y', needs: 'z; x' }, { name: 'z', needs: 'x; end' }, { name: 'end' }, { name: 'me', needs: 'me' }]),
+      build([
+        { name: 'top', needs: 'x' },
+        { name: 'x', needs: 'y' },
+        { name: 'y', needs: 'z; x' },
+        { name: 'z', needs: 'x; end' },
+        { name: 'end' },
+        { name: 'me', needs: 'me' },
+      ]),
     );
     expect(result.cycles).toEqual({
       count: 2,
@@ -129,7 +180,12 @@ describe('analyseGraph', () => {
       ]),
     );
     expect(result.orphans).toEqual({ count: 1, samples: ['left@1.0.0'] });
-    expect(result.byDistance).toEqual([{ distance: 0, count: 1 }, { distance: 1, count: 2 }, { distance: 2, count: 1 }, { distance: null, count: 2 }]);
+    expect(result.byDistance).toEqual([
+      { distance: 0, count: 1 },
+      { distance: 1, count: 2 },
+      { distance: 2, count: 1 },
+      { distance: null, count: 2 },
+    ]);
   });
 
   it('survives a chain of 50,000 and a ring of 50,000', () => {
@@ -138,14 +194,18 @@ describe('analyseGraph', () => {
     const ring = Array.from({ length: size }, (_, index) => [(index + 1) % size]);
     expect(longestChain(chain, strongComponents(chain)).length).toBe(size);
     expect(strongComponents(ring).members).toHaveLength(1);
-    const deep = analyseGraph(build(chain.map((targets, index) => ({ name: `p${index}`, needs: targets.map((target) => `p${target}`).join() }))));
+    const deep = analyseGraph(
+      build(chain.map((targets, index) => ({ name: `p${index}`, needs: targets.map((target) => `p${target}`).join() }))),
+    );
     expect(deep.longestChain).toMatchObject({ length: size, packages: expect.arrayContaining(['p0@1.0.0']) });
     expect(deep.longestChain.packages).toHaveLength(50);
   });
 });
 
 describe('strongComponents', () => {
-  const graphs = fc.integer({ min: 1, max: 8 }).chain((size) => fc.array(fc.uniqueArray(fc.nat(size - 1)), { minLength: size, maxLength: size }));
+  const graphs = fc
+    .integer({ min: 1, max: 8 })
+    .chain((size) => fc.array(fc.uniqueArray(fc.nat(size - 1)), { minLength: size, maxLength: size }));
 
   it('puts two nodes together exactly when each reaches the other, and successors first', () => {
     fc.assert(
@@ -153,7 +213,8 @@ describe('strongComponents', () => {
         const { componentOf } = strongComponents(targets);
         const reach = targets.map((_, from) => reachable(targets, from));
         for (const [a, fromA] of reach.entries()) {
-          for (const [b, fromB] of reach.entries()) expect(componentOf[a] === componentOf[b]).toBe(a === b || (fromA.has(b) && fromB.has(a)));
+          for (const [b, fromB] of reach.entries())
+            expect(componentOf[a] === componentOf[b]).toBe(a === b || (fromA.has(b) && fromB.has(a)));
           for (const target of targets[a] ?? []) expect(componentOf[target]).toBeLessThanOrEqual(componentOf[a] ?? 0);
         }
       }),
@@ -174,13 +235,50 @@ function reachable(targets: readonly (readonly number[])[], from: number): Set<n
 
 describe('parseDependencyList', () => {
   it.each([
-    ['a@^1.0.0; @s/b@~2.1; c', [['a', '^1.0.0'], ['@s/b', '~2.1'], ['c', null]]],
-    ['a@>=1 <2 || ^3; b', [['a', '>=1 <2 || ^3'], ['b', null]]],
-    ['Java SE, Apache Tomcat', [['Java SE', null], ['Apache Tomcat', null]]],
-    ['tomcat (9.0)\nmysql (8)', [['tomcat', '9.0'], ['mysql', '8']]],
+    [
+      'a@^1.0.0; @s/b@~2.1; c',
+      [
+        ['a', '^1.0.0'],
+        ['@s/b', '~2.1'],
+        ['c', null],
+      ],
+    ],
+    [
+      'a@>=1 <2 || ^3; b',
+      [
+        ['a', '>=1 <2 || ^3'],
+        ['b', null],
+      ],
+    ],
+    [
+      'Java SE, Apache Tomcat',
+      [
+        ['Java SE', null],
+        ['Apache Tomcat', null],
+      ],
+    ],
+    [
+      'tomcat (9.0)\nmysql (8)',
+      [
+        ['tomcat', '9.0'],
+        ['mysql', '8'],
+      ],
+    ],
     ['requests >=2.0', [['requests', '>=2.0']]],
-    ['{"a":"^1","@s/b":"*"}', [['a', '^1'], ['@s/b', '*']]],
-    ['["a@1","b"]', [['a', '1'], ['b', null]]],
+    [
+      '{"a":"^1","@s/b":"*"}',
+      [
+        ['a', '^1'],
+        ['@s/b', '*'],
+      ],
+    ],
+    [
+      '["a@1","b"]',
+      [
+        ['a', '1'],
+        ['b', null],
+      ],
+    ],
     ['none', []],
     ['  ', []],
   ])('reads %j', (text, expected) => {

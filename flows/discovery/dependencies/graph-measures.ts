@@ -13,7 +13,10 @@ export function longestChain(targets: DependencyGraph['targets'], { members, com
   for (const [component, nodes] of members.entries()) {
     const successors = nodes.flatMap((node) => targets[node] ?? []).map((target) => componentOf[target] ?? -1);
     // Successors have lower numbers, so that their lengths are known by now.
-    const longest = successors.reduce((chosen, candidate) => (candidate !== component && lengthAt(lengths, candidate) > lengthAt(lengths, chosen) ? candidate : chosen), -1);
+    const longest = successors.reduce(
+      (chosen, candidate) => (candidate !== component && lengthAt(lengths, candidate) > lengthAt(lengths, chosen) ? candidate : chosen),
+      -1,
+    );
     next.push(longest);
     lengths.push(lengthAt(lengths, longest) + 1);
     if (lengthAt(lengths, component) > lengthAt(lengths, best)) best = component;
@@ -36,7 +39,8 @@ export function findCycles(targets: DependencyGraph['targets'], components: Stro
 /** By node: how many nodes depend on it, not counting itself. */
 export function countDependents(targets: DependencyGraph['targets']): Uint32Array {
   const dependents = new Uint32Array(targets.length);
-  for (const [from, list] of targets.entries()) for (const target of list) if (target !== from) dependents[target] = (dependents[target] ?? 0) + 1;
+  for (const [from, list] of targets.entries())
+    for (const target of list) if (target !== from) dependents[target] = (dependents[target] ?? 0) + 1;
   return dependents;
 }
 

@@ -71,7 +71,9 @@ function createNameResolver(nodes: readonly GraphNode[]): Resolver {
 
 function chooseVersion(nodes: readonly GraphNode[], indexes: readonly number[], range: string | null): number | undefined {
   if (indexes.length < 2 || range === null) return indexes[0];
-  const versions = new Map(indexes.flatMap((index) => (semver.valid(nodes[index]?.version ?? null) ? [[nodes[index]?.version ?? '', index] as const] : [])));
+  const versions = new Map(
+    indexes.flatMap((index) => (semver.valid(nodes[index]?.version ?? null) ? [[nodes[index]?.version ?? '', index] as const] : [])),
+  );
   const best = semver.validRange(range) === null ? null : semver.maxSatisfying([...versions.keys()], range);
   return best === null ? indexes[0] : versions.get(best);
 }

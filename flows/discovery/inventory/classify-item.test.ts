@@ -17,7 +17,11 @@ describe('useOf', () => {
 
 describe('reachOf', () => {
   const dependedOn = new Set(['below']);
-  const item = (name: string, parts: { own?: boolean; direct?: boolean } = {}) => ({ name, own: parts.own ?? false, direct: parts.direct ?? null });
+  const item = (name: string, parts: { own?: boolean; direct?: boolean } = {}) => ({
+    name,
+    own: parts.own ?? false,
+    direct: parts.direct ?? null,
+  });
 
   it('believes the column where there is one', () => {
     expect(reachOf(item('below', { direct: true }), 'column', dependedOn)).toBe('direct');

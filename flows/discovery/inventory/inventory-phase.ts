@@ -29,7 +29,11 @@ const needsSchema = z.object({ mapping: mappingOutputSchema, cleansing: cleansin
 export async function runInventory(ctx: PhaseContext<DiscoveryInput>): Promise<InventoryOutput> {
   const { mapping, cleansing } = needsSchema.parse(ctx.outputs);
   const counter = createInventoryCounter(reachBasisOf(mapping));
-  await readItems(ctx, { fields: mapping.fields, conventions: cleansing.conventions, progress: { from: 0, to: 1, doing: 'classifying' } }, counter.add);
+  await readItems(
+    ctx,
+    { fields: mapping.fields, conventions: cleansing.conventions, progress: { from: 0, to: 1, doing: 'classifying' } },
+    counter.add,
+  );
   const output = counter.result();
   ctx.log.info(`${output.items} items under ${output.distinctNames} names, ${output.byReach.direct} of them direct.`);
   return output;
@@ -66,9 +70,13 @@ function createInventoryCounter(basis: ReachBasis): InventoryCounter {
     result() {
       const byReach = { own: 0, direct: 0, transitive: 0, unknown: 0 };
       for (const record of records) byReach[reachOf(record, basis, dependedOn)] += 1;
-      const tallies = { byCategory: byCategory.result(), byLicense: byLicense.result(), byOrigin: byOrigin.result(), byOwner: byOwner.result() };
+      const tallies = {
+        byCategory: byCategory.result(),
+        byLicense: byLicense.result(),
+        byOrigin: byOrigin.result(),
+        byOwner: byOwner.result(),
+      };
       return { items: records.length, distinctNames: names.size, byUse, byReach, reachBasis: basis, ...tallies };
     },
   };
 }
-

@@ -52,7 +52,11 @@ describe('cleanLicense', () => {
   });
 
   it('never fails, and changes nothing the second time', () => {
-    const text = fc.oneof(fc.string({ maxLength: 400 }), fc.constantFrom(...Object.keys(LICENSE_ALIASES)), fc.string({ unit: fc.constantFrom('(', ')', 'MIT', ' OR ', ' AND ', '+', 'ISC') }));
+    const text = fc.oneof(
+      fc.string({ maxLength: 400 }),
+      fc.constantFrom(...Object.keys(LICENSE_ALIASES)),
+      fc.string({ unit: fc.constantFrom('(', ')', 'MIT', ' OR ', ' AND ', '+', 'ISC') }),
+    );
     fc.assert(
       fc.property(text, (raw) => {
         const once = cleanLicense(raw);

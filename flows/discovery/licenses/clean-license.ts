@@ -25,7 +25,8 @@ export function cleanLicense(raw: string): CleanLicense {
   if (text === '' || NONE_PATTERN.test(text)) return { kind: 'missing', value: null, fix: null };
   if (text.length > LENGTH_MAX) return { kind: 'unknown', value: `${text.slice(0, 60)}…`, fix: null };
   if (FILE_PATTERN.test(text)) return { kind: 'file', value: text, fix: null };
-  if (UNLICENSED_PATTERN.test(text)) return { kind: 'unlicensed', value: 'UNLICENSED', fix: text === 'UNLICENSED' ? null : 'license-spelling' };
+  if (UNLICENSED_PATTERN.test(text))
+    return { kind: 'unlicensed', value: 'UNLICENSED', fix: text === 'UNLICENSED' ? null : 'license-spelling' };
   if (text.startsWith('{') || text.startsWith('[')) return fromJson(text);
   return fromExpression(text) ?? fromSpelling(text) ?? fromList(text) ?? { kind: 'unknown', value: text, fix: null };
 }
@@ -100,7 +101,9 @@ function readJson(text: string): unknown {
 function printLicense(tree: SpdxTree): string {
   if ('conjunction' in tree) {
     const operator = tree.conjunction.toUpperCase();
-    return [tree.left, tree.right].map((side) => (operator === 'AND' && isChoice(side) ? `(${printLicense(side)})` : printLicense(side))).join(` ${operator} `);
+    return [tree.left, tree.right]
+      .map((side) => (operator === 'AND' && isChoice(side) ? `(${printLicense(side)})` : printLicense(side)))
+      .join(` ${operator} `);
   }
   const id = tree.license + (tree.plus === true ? '+' : '');
   const current = DEPRECATED_LICENSE_IDS[id] ?? id;

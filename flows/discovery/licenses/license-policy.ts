@@ -19,10 +19,26 @@ const LICENSE_POLICY: readonly PolicyRow[] = [
   },
   { verdict: 'fine', reason: 'public domain or as good as', ids: /^(?:CC0-1\.0|Unlicense|WTFPL|PDDL-1\.0)$/ },
   { verdict: 'note', reason: 'made for content, asks for attribution', ids: /^(?:CC-BY-\d\.\d|OFL-1\.[01]|ODC-By-1\.0)$/ },
-  { verdict: 'note', reason: 'weak copyleft: changes to its own files stay under it', ids: /^(?:MPL-[12]\.[01]|EPL-[12]\.0|CDDL-1\.[01]|LGPL-.*|EUPL-1\.\d|MS-RL|CPL-1\.0)$/ },
-  { verdict: 'restricted', reason: 'network copyleft: offering it over a network obliges to publish source', ids: /^(?:AGPL-.*|SSPL-1\.0|OSL-3\.0)$/ },
-  { verdict: 'restricted', reason: 'strong copyleft: what is distributed with it comes under it', ids: /^(?:GPL-.*|CC-BY-SA-\d\.\d|CECILL-2\.[01])$/ },
-  { verdict: 'restricted', reason: 'not for every use: commercial, production or competing use may be excluded', ids: /^(?:BUSL-1\.1|Elastic-2\.0|CC-BY-NC(?:-.*)?|CC-BY-ND(?:-.*)?|PolyForm-.*|Hippocratic-.*|JSON)$/ },
+  {
+    verdict: 'note',
+    reason: 'weak copyleft: changes to its own files stay under it',
+    ids: /^(?:MPL-[12]\.[01]|EPL-[12]\.0|CDDL-1\.[01]|LGPL-.*|EUPL-1\.\d|MS-RL|CPL-1\.0)$/,
+  },
+  {
+    verdict: 'restricted',
+    reason: 'network copyleft: offering it over a network obliges to publish source',
+    ids: /^(?:AGPL-.*|SSPL-1\.0|OSL-3\.0)$/,
+  },
+  {
+    verdict: 'restricted',
+    reason: 'strong copyleft: what is distributed with it comes under it',
+    ids: /^(?:GPL-.*|CC-BY-SA-\d\.\d|CECILL-2\.[01])$/,
+  },
+  {
+    verdict: 'restricted',
+    reason: 'not for every use: commercial, production or competing use may be excluded',
+    ids: /^(?:BUSL-1\.1|Elastic-2\.0|CC-BY-NC(?:-.*)?|CC-BY-ND(?:-.*)?|PolyForm-.*|Hippocratic-.*|JSON)$/,
+  },
 ];
 
 const UNCOMMON: LicenseJudgement = { verdict: 'review', reason: 'rare: known to SPDX, but not to this policy' };
@@ -41,6 +57,7 @@ function judgeTree(tree: NonNullable<ReturnType<typeof parseLicense>>): LicenseJ
   }
   const row = LICENSE_POLICY.find(({ ids }) => ids.test(tree.license)) ?? UNCOMMON;
   // An exception such as Classpath or GCC takes the sting out of copyleft, but somebody has to read which one it is.
-  if (tree.exception !== undefined && row.verdict === 'restricted') return { verdict: 'review', reason: `${row.reason}; with the exception ${tree.exception}` };
+  if (tree.exception !== undefined && row.verdict === 'restricted')
+    return { verdict: 'review', reason: `${row.reason}; with the exception ${tree.exception}` };
   return { verdict: row.verdict, reason: row.reason };
 }

@@ -55,7 +55,9 @@ export const FIELD_ALIASES: Readonly<Record<CanonicalField, readonly string[]>> 
   ),
   optionalDependencies: list('optional dependencies, optional deps, optionally depends on, optionale abhängigkeiten'),
   peerDependencies: list('peer dependencies, peer deps, peers, required peers'),
-  deprecated: list('deprecated, deprecation, deprecation notice, deprecation message, is deprecated, obsolete, veraltet, abgekündigt, obsolet'),
+  deprecated: list(
+    'deprecated, deprecation, deprecation notice, deprecation message, is deprecated, obsolete, veraltet, abgekündigt, obsolet',
+  ),
   dev: list('dev, dev only, development, development only, is dev, dev dependency, build only, nur entwicklung, entwicklung'),
   optional: list('optional, is optional, optional package, optionales paket'),
   direct: list('direct, direct dependency, is direct, directly required, top level, declared, direkt, direkte abhängigkeit'),
@@ -71,8 +73,12 @@ export const FIELD_ALIASES: Readonly<Record<CanonicalField, readonly string[]>> 
     'eol, eol date, end of life, end of life date, end of support, end of support date, support end, supported until, support until',
     'eos, eos date, supportende, wartungsende, support bis, end of maintenance',
   ),
-  homepage: list('homepage, home page, url, website, web site, project url, link, repository, repository url, repo, webseite, projektseite'),
-  vendor: list('vendor, vendor name, manufacturer, publisher, supplier, author, maker, hersteller, anbieter, lieferant, herausgeber, fournisseur'),
+  homepage: list(
+    'homepage, home page, url, website, web site, project url, link, repository, repository url, repo, webseite, projektseite',
+  ),
+  vendor: list(
+    'vendor, vendor name, manufacturer, publisher, supplier, author, maker, hersteller, anbieter, lieferant, herausgeber, fournisseur',
+  ),
   owner: list(
     'owner, owned by, responsible, application owner, service owner, business owner, contact, team, maintainer, maintainers',
     'verantwortlich, verantwortlicher, ansprechpartner, eigentümer, zuständig',

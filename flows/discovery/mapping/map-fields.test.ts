@@ -47,7 +47,14 @@ describe('mapFields', () => {
       'Depends On': ['Java SE', 'glibc'],
       'Cost Centre': ['4711', '4712'],
     });
-    expect(mapped).toEqual({ 'Application Name': 'name', Vendor: 'vendor', 'Ver.': 'version', Licence: 'license', 'EOL Date': 'endOfLifeAt', 'Depends On': 'dependencies' });
+    expect(mapped).toEqual({
+      'Application Name': 'name',
+      Vendor: 'vendor',
+      'Ver.': 'version',
+      Licence: 'license',
+      'EOL Date': 'endOfLifeAt',
+      'Depends On': 'dependencies',
+    });
   });
 
   it('maps a German inventory, misspelt and with shouted headers', () => {
@@ -72,8 +79,18 @@ describe('mapFields', () => {
   it('says why and how surely, and lists what it could not use', () => {
     const result = mapFields(samples({ name: ['a-package', 'b'], Versionn: ['1.0.0', '2.0.0'], zzz: ['?', '!'] }));
     expect(result.fields).toEqual([
-      { field: 'name', column: 'name', confidence: 1, evidence: ['"name" is a known header for name', '100 % of 2 values look like names'] },
-      { field: 'version', column: 'Versionn', confidence: 0.91, evidence: ['"Versionn" is spelled like "version no" (0.98)', '100 % of 2 values look like version numbers'] },
+      {
+        field: 'name',
+        column: 'name',
+        confidence: 1,
+        evidence: ['"name" is a known header for name', '100 % of 2 values look like names'],
+      },
+      {
+        field: 'version',
+        column: 'Versionn',
+        confidence: 0.91,
+        evidence: ['"Versionn" is spelled like "version no" (0.98)', '100 % of 2 values look like version numbers'],
+      },
     ]);
     expect(result.unmapped).toEqual(['zzz']);
     expect(result.missing).toContain('license');
@@ -85,7 +102,9 @@ describe('mapFields', () => {
   });
 
   it('recognises licences and addresses under headers that say nothing, with little confidence', () => {
-    const result = mapFields(samples({ name: ['a'], col1: ['MIT', 'ISC', 'Apache-2.0'], col2: ['https://example.org/a', 'https://example.org/b'] }));
+    const result = mapFields(
+      samples({ name: ['a'], col1: ['MIT', 'ISC', 'Apache-2.0'], col2: ['https://example.org/a', 'https://example.org/b'] }),
+    );
     expect(result.fields.map(({ column, field, confidence }) => [column, field, confidence])).toEqual([
       ['name', 'name', 1],
       ['col1', 'license', 0.6],

@@ -37,7 +37,9 @@ type MappingResult = { fields: FieldMapping[]; unmapped: string[]; missing: Cano
  * are taken best first over the whole table, so that a column goes to the field it fits best and never to two.
  */
 export function mapFields(samples: readonly ColumnSample[]): MappingResult {
-  const candidates = samples.flatMap((sample) => CANONICAL_FIELDS.flatMap((field) => scorePair(sample, field) ?? [])).toSorted((a, b) => b.confidence - a.confidence);
+  const candidates = samples
+    .flatMap((sample) => CANONICAL_FIELDS.flatMap((field) => scorePair(sample, field) ?? []))
+    .toSorted((a, b) => b.confidence - a.confidence);
   const byField = new Map<CanonicalField, FieldMapping>();
   const taken = new Set<string>();
   for (const candidate of candidates) {
@@ -56,7 +58,8 @@ function scorePair(sample: ColumnSample, field: CanonicalField): FieldMapping | 
   const header = scoreHeader(sample.column, field);
   const values = valueEvidence(sample, field);
   const evidence = [...header.evidence];
-  if (values.share !== null) evidence.push(`${Math.round(values.share * 100)} % of ${sample.values.length} values look like ${values.looksLike}`);
+  if (values.share !== null)
+    evidence.push(`${Math.round(values.share * 100)} % of ${sample.values.length} values look like ${values.looksLike}`);
   if (values.share === null && sample.filled === 0) evidence.push('the column is empty');
   const confidence = header.score > 0 ? combine(header.score, values.share) : shapeOnly(field, values.share);
   if (confidence < CONFIDENCE_MIN) return undefined;
@@ -94,6 +97,7 @@ function resemblance(header: { header: string; words: string[]; compact: string 
   const bySpelling = similarity >= SIMILARITY_MIN ? similarity * RESEMBLANCE_WEIGHT : 0;
   const byWords = overlap >= OVERLAP_MIN ? overlap * OVERLAP_WEIGHT : 0;
   if (bySpelling === 0 && byWords === 0) return { score: 0, evidence: [] };
-  if (bySpelling >= byWords) return { score: bySpelling, evidence: [`"${header.header}" is spelled like "${alias}" (${similarity.toFixed(2)})`] };
+  if (bySpelling >= byWords)
+    return { score: bySpelling, evidence: [`"${header.header}" is spelled like "${alias}" (${similarity.toFixed(2)})`] };
   return { score: byWords, evidence: [`"${header.header}" shares words with "${alias}" (${overlap.toFixed(2)})`] };
 }

@@ -9,7 +9,10 @@ const FINDING_ROWS_MAX = 20;
 
 export function renderMarkdown(document: ReportDocument): string {
   const sections = [
-    [`# Software inventory: what there is and what needs attention`, `As of ${document.asOf}. Dataset ${escapeMarkdown(document.mapping.dataset)}, import ${document.importId}.`],
+    [
+      `# Software inventory: what there is and what needs attention`,
+      `As of ${document.asOf}. Dataset ${escapeMarkdown(document.mapping.dataset)}, import ${document.importId}.`,
+    ],
     ['## Summary', document.summary.map((line) => `- ${escapeMarkdown(line)}`).join('\n')],
     findingsSection(document),
     ...document.debt.findings.map(findingSection),
@@ -40,7 +43,11 @@ function findingSection(finding: Finding): string[] {
 }
 
 function inventorySection({ inventory }: ReportDocument): string[] {
-  const basis = { column: 'The inventory says what is direct.', inferred: 'Nothing says what is direct: what no other item depends on is taken for it.', none: 'Nothing says what is direct.' };
+  const basis = {
+    column: 'The inventory says what is direct.',
+    inferred: 'Nothing says what is direct: what no other item depends on is taken for it.',
+    none: 'Nothing says what is direct.',
+  };
   return [
     '## Inventory',
     markdownTable(['Use', 'Items'], presentCounts(inventory.byUse)),
@@ -72,14 +79,30 @@ function dependenciesSection({ dependencies }: ReportDocument): string[] {
     `Not in the inventory: ${unresolved.required} required, ${unresolved.optional} optional (which is allowed) and ${unresolved.peer} peer dependencies. ` +
       `Circles: ${cycles.count}, with ${cycles.packages} packages. On which nothing depends: ${orphans.count}.`,
     `Longest chain (${longestChain.length}): ${longestChain.packages.map(escapeMarkdown).join(' → ')}`,
-    ...(mostDependedUpon.length === 0 ? [] : [markdownTable(['Most depended upon', 'Dependents'], mostDependedUpon.map((entry) => [entry.package, entry.dependents]))]),
-    markdownTable(['Steps from the project', 'Packages'], byDistance.map(({ distance, count }) => [distance === null ? 'not reached' : String(distance), count])),
+    ...(mostDependedUpon.length === 0
+      ? []
+      : [
+          markdownTable(
+            ['Most depended upon', 'Dependents'],
+            mostDependedUpon.map((entry) => [entry.package, entry.dependents]),
+          ),
+        ]),
+    markdownTable(
+      ['Steps from the project', 'Packages'],
+      byDistance.map(({ distance, count }) => [distance === null ? 'not reached' : String(distance), count]),
+    ),
   ];
 }
 
 function cleansingSection({ cleansing }: ReportDocument): string[] {
   if (cleansing.fixes.length === 0) return ['## Cleansing', 'Every value was right as it stood.'];
-  const rows = cleansing.fixes.map(({ kind, field, outcome, count, examples }) => [outcome, kind, field, count, examples.slice(0, 2).map(showExample).join('; ')]);
+  const rows = cleansing.fixes.map(({ kind, field, outcome, count, examples }) => [
+    outcome,
+    kind,
+    field,
+    count,
+    examples.slice(0, 2).map(showExample).join('; '),
+  ]);
   return [
     '## Cleansing',
     `${cleansing.valuesFixed} values fixed, ${cleansing.valuesFlagged} flagged, ${cleansing.rowsWithoutName} rows without a name left out, ${cleansing.repeatedRows} repeated rows.`,
@@ -92,7 +115,13 @@ function showExample({ before, after }: { before: string; after: string | null }
 }
 
 function mappingSection({ mapping }: ReportDocument): string[] {
-  const rows = mapping.fields.map(({ column, field, confidence, evidence }) => [column, field, `${Math.round(confidence * 100)} %`, evidence.join('; ')]);
-  const unmapped = mapping.unmapped.length === 0 ? 'Every column was understood.' : `Not used: ${mapping.unmapped.map(escapeMarkdown).join(', ')}.`;
+  const rows = mapping.fields.map(({ column, field, confidence, evidence }) => [
+    column,
+    field,
+    `${Math.round(confidence * 100)} %`,
+    evidence.join('; '),
+  ]);
+  const unmapped =
+    mapping.unmapped.length === 0 ? 'Every column was understood.' : `Not used: ${mapping.unmapped.map(escapeMarkdown).join(', ')}.`;
   return ['## How the columns were understood', markdownTable(['Column', 'Field', 'Confidence', 'Evidence'], rows), unmapped];
 }

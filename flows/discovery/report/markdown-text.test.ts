@@ -3,7 +3,9 @@ import fc from 'fast-check';
 import { escapeMarkdown, markdownTable } from './markdown-text.ts';
 
 it('shows what would be markup as it is written', () => {
-  expect(escapeMarkdown('a|b `c` <img src=x> [d](e) _f_\r\n# g & h')).toBe('a\\|b \\`c\\` \\<img src=x\\> \\[d\\](e) \\_f\\_ \\# g &amp; h');
+  expect(escapeMarkdown('a|b `c` <img src=x> [d](e) _f_\r\n# g & h')).toBe(
+    'a\\|b \\`c\\` \\<img src=x\\> \\[d\\](e) \\_f\\_ \\# g &amp; h',
+  );
 });
 
 it('aligns numbers to the right', () => {

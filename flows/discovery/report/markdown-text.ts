@@ -5,7 +5,10 @@ const LINE_BREAK_PATTERN = /\s*[\r\n]+\s*/g;
 
 /** Text that shows as it is written, on one line, whatever it holds: in a paragraph, a list or a table's cell. */
 export function escapeMarkdown(text: string): string {
-  return text.replace(LINE_BREAK_PATTERN, ' ').replace(/&/g, '&amp;').replace(SPECIAL_PATTERN, (character) => `\\${character}`);
+  return text
+    .replace(LINE_BREAK_PATTERN, ' ')
+    .replace(/&/g, '&amp;')
+    .replace(SPECIAL_PATTERN, (character) => `\\${character}`);
 }
 
 /** A GFM table. Cells are escaped here. Numbers are aligned to the right. */

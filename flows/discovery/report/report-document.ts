@@ -37,10 +37,15 @@ export function buildReportDocument(importId: string, parts: ReportParts): Repor
 function summarise({ cleansing, inventory, dependencies, debt }: ReportParts): string[] {
   const { high, medium, low, info } = debt.bySeverity;
   const { byUse, byReach } = inventory;
-  const reach = inventory.reachBasis === 'none' ? '' : ` ${byReach.direct} direct, ${byReach.transitive} brought in by others, ${byReach.own} of the project itself.`;
+  const reach =
+    inventory.reachBasis === 'none'
+      ? ''
+      : ` ${byReach.direct} direct, ${byReach.transitive} brought in by others, ${byReach.own} of the project itself.`;
   return [
     `${inventory.items} items under ${inventory.distinctNames} names, out of ${cleansing.rows} rows.${reach}`,
-    ...(byUse.unknown === inventory.items ? [] : [`${byUse.runtime} for run time, ${byUse.development} for development only, ${byUse.optional} optional.`]),
+    ...(byUse.unknown === inventory.items
+      ? []
+      : [`${byUse.runtime} for run time, ${byUse.development} for development only, ${byUse.optional} optional.`]),
     `${debt.findings.length} findings: ${high} high, ${medium} medium, ${low} low, ${info} for information.`,
     `Longest chain of dependencies: ${dependencies.longestChain.length} packages. Circles: ${dependencies.cycles.count}. Required dependencies not found: ${dependencies.unresolved.required}.`,
     `Values cleaned: ${cleansing.valuesFixed}. Flagged, as they could not be made right: ${cleansing.valuesFlagged}.`,

@@ -6,7 +6,14 @@ export type TestRow = Readonly<Record<string, string | null>>;
 
 type PhaseRun = { outputs: Record<string, unknown>; progress: number[]; logs: string[] };
 
-type PhaseRunOptions = { definition: FlowDefinition; input: unknown; rows: readonly TestRow[]; columns?: readonly string[]; batchSize?: number; signal?: AbortSignal };
+type PhaseRunOptions = {
+  definition: FlowDefinition;
+  input: unknown;
+  rows: readonly TestRow[];
+  columns?: readonly string[];
+  batchSize?: number;
+  signal?: AbortSignal;
+};
 
 /** A flow id of the day on which the fixtures were made. */
 const TEST_FLOW_ID = uuidV7At('2026-11-20T10:00:00.000Z');
@@ -22,7 +29,14 @@ export async function runPhases({ definition, input, rows, columns, batchSize = 
   const imported = importedRows(rows, columns ?? Object.keys(rows[0] ?? {}), batchSize);
   for (const phase of plan.phases) {
     const needed = Object.fromEntries(phase.needs.map((need) => [names[need] ?? '', run.outputs[names[need] ?? '']]));
-    const ctx = createContext({ phase: phase.name, input: parsed, outputs: needed, imported, run, signal: signal ?? new AbortController().signal });
+    const ctx = createContext({
+      phase: phase.name,
+      input: parsed,
+      outputs: needed,
+      imported,
+      run,
+      signal: signal ?? new AbortController().signal,
+    });
     const found = table[phase.name];
     if (found === undefined || 'waitFor' in found) throw new Error(`phase ${phase.name} has no handler`);
     const output: unknown = await found.run(ctx);
@@ -31,7 +45,14 @@ export async function runPhases({ definition, input, rows, columns, batchSize = 
   return run;
 }
 
-type ContextParts = { phase: string; input: unknown; outputs: Record<string, unknown>; imported: ImportedRows; run: PhaseRun; signal: AbortSignal };
+type ContextParts = {
+  phase: string;
+  input: unknown;
+  outputs: Record<string, unknown>;
+  imported: ImportedRows;
+  run: PhaseRun;
+  signal: AbortSignal;
+};
 
 function createContext({ phase, input, outputs, imported, run, signal }: ContextParts): PhaseContext {
   const log = (message: string) => void run.logs.push(message);

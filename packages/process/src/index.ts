@@ -1,6 +1,7 @@
 // What every process needs whatever it does: configuration, log, clock, services, loops, write combining.
 export { systemClock } from './clock.ts';
 export type { Clock } from './clock.ts';
+export { ConfigFault } from './config-fault.ts';
 export { loadConfig } from './load-config.ts';
 export type { Config, LoadedConfig } from './load-config.ts';
 export { createLogger } from './logger.ts';

@@ -16,19 +16,48 @@ const configOf = (env: Record<string, string | undefined> = {}) => {
 describe('loadConfig', () => {
   it('needs nothing but the two servers', () => {
     expect(configOf()).toEqual({
-      databaseUrl: MINIMAL.DATABASE_URL, redisUrl: MINIMAL.REDIS_URL, port: 8_080, host: '127.0.0.1', home: '.millrace', adminKey: undefined, flowFolders: [], selftest: false,
-      logLevel: 'info', redisPrefix: '{millrace}', flowConcurrency: 100, importConcurrency: 1, dispatchWindow: 2_000, stopTimeoutMs: 20_000, metricsPort: undefined,
-      maxUploadBytes: 10 * 1024 ** 3, maxRecordBytes: 16 * 1024 ** 2,
+      databaseUrl: MINIMAL.DATABASE_URL,
+      redisUrl: MINIMAL.REDIS_URL,
+      port: 8_080,
+      host: '127.0.0.1',
+      home: '.millrace',
+      adminKey: undefined,
+      flowFolders: [],
+      selftest: false,
+      logLevel: 'info',
+      redisPrefix: '{millrace}',
+      flowConcurrency: 100,
+      importConcurrency: 1,
+      dispatchWindow: 2_000,
+      stopTimeoutMs: 20_000,
+      metricsPort: undefined,
+      maxUploadBytes: 10 * 1024 ** 3,
+      maxRecordBytes: 16 * 1024 ** 2,
     });
   });
 
   it('reads what is given', () => {
-    const env = { MILLRACE_PORT: '0', MILLRACE_SELFTEST: 'true', MILLRACE_FLOWS: '/a::/b', MILLRACE_ADMIN_KEY: 'mr_0123456789012345678901', MILLRACE_METRICS_PORT: '9100', MILLRACE_REDIS_PREFIX: '{t-1}' };
-    expect(configOf(env)).toMatchObject({ port: 0, selftest: true, flowFolders: ['/a', '/b'], adminKey: env.MILLRACE_ADMIN_KEY, metricsPort: 9_100, redisPrefix: '{t-1}' });
+    const env = {
+      MILLRACE_PORT: '0',
+      MILLRACE_SELFTEST: 'true',
+      MILLRACE_FLOWS: '/a::/b',
+      MILLRACE_ADMIN_KEY: 'mr_0123456789012345678901',
+      MILLRACE_METRICS_PORT: '9100',
+      MILLRACE_REDIS_PREFIX: '{t-1}',
+    };
+    expect(configOf(env)).toMatchObject({
+      port: 0,
+      selftest: true,
+      flowFolders: ['/a', '/b'],
+      adminKey: env.MILLRACE_ADMIN_KEY,
+      metricsPort: 9_100,
+      redisPrefix: '{t-1}',
+    });
   });
 
   it('treats an empty value as one that is not set', () => {
     expect(configOf({ MILLRACE_PORT: '', MILLRACE_ADMIN_KEY: '' })).toMatchObject({ port: 8_080, adminKey: undefined });
+    expect(load({ MILLRACE_NOT_THERE_YET: '' }).ok).toBe(true);
   });
 
   it('understands UPSTASH_REDIS_URL, and prefers REDIS_URL', () => {
@@ -42,8 +71,22 @@ describe('loadConfig', () => {
   });
 
   it('tells all faults at once', () => {
-    const faults = faultsOf({ MILLRACE_PORT: '70000', MILLRACE_SELFTEST: 'yes', MILLRACE_LOG_LEVEL: 'loud', MILLRACE_PRT: '1', MILLRACE_WORKERS: '0' });
-    expect(faults.map((fault) => fault.split(':')[0]).toSorted()).toEqual(['DATABASE_URL', 'MILLRACE_LOG_LEVEL', 'MILLRACE_PORT', 'MILLRACE_PRT', 'MILLRACE_SELFTEST', 'MILLRACE_WORKERS', 'REDIS_URL']);
+    const faults = faultsOf({
+      MILLRACE_PORT: '70000',
+      MILLRACE_SELFTEST: 'yes',
+      MILLRACE_LOG_LEVEL: 'loud',
+      MILLRACE_PRT: '1',
+      MILLRACE_WORKERS: '0',
+    });
+    expect(faults.map((fault) => fault.split(':')[0] ?? '').toSorted((a, b) => a.localeCompare(b, 'en'))).toEqual([
+      'DATABASE_URL',
+      'MILLRACE_LOG_LEVEL',
+      'MILLRACE_PORT',
+      'MILLRACE_PRT',
+      'MILLRACE_SELFTEST',
+      'MILLRACE_WORKERS',
+      'REDIS_URL',
+    ]);
   });
 
   it('says what is required in so many words', () => {

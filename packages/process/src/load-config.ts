@@ -3,9 +3,15 @@ import { z } from 'zod';
 import { suggestName } from './suggest-name.ts';
 
 const flag = z.enum(['0', '1', 'true', 'false']).transform((text) => text === '1' || text === 'true');
-const integer = (min: number, max: number) => z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.number().min(min).max(max));
+const integer = (min: number, max: number) =>
+  z.string().regex(/^\d+$/, 'must be a whole number').transform(Number).pipe(z.number().min(min).max(max));
 const url = (protocols: readonly string[]) =>
-  z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`);
+  z
+    .string()
+    .refine(
+      (text) => URL.canParse(text) && protocols.includes(new URL(text).protocol),
+      `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
+    );
 
 const schema = z.object({
   DATABASE_URL: url(['postgres:', 'postgresql:']),
@@ -14,12 +20,21 @@ const schema = z.object({
   MILLRACE_PORT: integer(0, 65_535).default(8_080),
   MILLRACE_HOST: z.string().min(1).default('127.0.0.1'),
   MILLRACE_HOME: z.string().min(1).default('.millrace'),
-  MILLRACE_ADMIN_KEY: z.string().regex(/^mr_[\x21-\x7e]{21,}$/, 'must begin with mr_ and have at least 24 visible characters').optional(),
+  MILLRACE_ADMIN_KEY: z
+    .string()
+    .regex(/^mr_[\x21-\x7e]{21,}$/, 'must begin with mr_ and have at least 24 visible characters')
+    .optional(),
   MILLRACE_WORKERS: integer(1, 64).default(2),
-  MILLRACE_FLOWS: z.string().default('').transform((text) => text.split(':').filter((folder) => folder !== '')),
+  MILLRACE_FLOWS: z
+    .string()
+    .default('')
+    .transform((text) => text.split(':').filter((folder) => folder !== '')),
   MILLRACE_SELFTEST: flag.default(false),
   MILLRACE_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
-  MILLRACE_REDIS_PREFIX: z.string().regex(/^\{[a-z0-9_-]{1,32}\}$/, 'must be a hash tag such as {millrace}').default('{millrace}'),
+  MILLRACE_REDIS_PREFIX: z
+    .string()
+    .regex(/^\{[a-z0-9_-]{1,32}\}$/, 'must be a hash tag such as {millrace}')
+    .default('{millrace}'),
   MILLRACE_FLOW_CONCURRENCY: integer(1, 1_000).default(100),
   MILLRACE_IMPORT_CONCURRENCY: integer(1, 16).default(1),
   MILLRACE_DISPATCH_WINDOW: integer(10, 100_000).default(2_000),
@@ -63,7 +78,7 @@ const NAMES_OF_OTHERS = new Set(['MILLRACE_TEST_HOME']);
 export function loadConfig(env: Readonly<Record<string, string | undefined>>): LoadedConfig {
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
   const parsed = schema.safeParse(set);
-  const faults = [...unknownNames(Object.keys(env)), ...(parsed.success ? [] : parsed.error.issues.map(describeIssue))];
+  const faults = [...unknownNames(Object.keys(set)), ...(parsed.success ? [] : parsed.error.issues.map(describeIssue))];
   if (set['REDIS_URL'] === undefined && set['UPSTASH_REDIS_URL'] === undefined) faults.push('REDIS_URL: is required');
   if (!parsed.success || faults.length > 0) return { ok: false, faults };
   return { ok: true, config: toConfig(parsed.data) };
@@ -97,7 +112,9 @@ function unknownNames(names: readonly string[]): string[] {
     .filter((name) => name.startsWith('MILLRACE_') && !known.includes(name) && !NAMES_OF_OTHERS.has(name))
     .map((name) => {
       const suggestion = suggestName(name, known);
-      return suggestion === undefined ? `${name}: is not a known variable` : `${name}: is not a known variable, did you mean ${suggestion}?`;
+      return suggestion === undefined
+        ? `${name}: is not a known variable`
+        : `${name}: is not a known variable, did you mean ${suggestion}?`;
     });
 }
 

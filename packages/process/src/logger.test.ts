@@ -10,7 +10,10 @@ function linesOf(statements: string, level = 'debug'): Record<string, unknown>[]
   const source = `const { createLogger } = await import(${JSON.stringify(LOGGER)}); const log = createLogger({ name: 'test', level: '${level}' }); ${statements}`;
   const result = spawnSync(process.execPath, ['--input-type=module', '--eval', source], { encoding: 'utf8' });
   if (result.status !== 0) throw new Error(result.stderr);
-  return result.stdout.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as Record<string, unknown>);
+  return result.stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
 const SECRETS = `

@@ -15,7 +15,9 @@ function loopOf(answers: (PassResult | Error)[], options: Partial<LoopOptions> =
   const passes: number[] = [];
   const waiting: { count: number; resolve: () => void }[] = [];
   const loop = createLoop({
-    name: 'test', intervalMs: HOUR_MS, log,
+    name: 'test',
+    intervalMs: HOUR_MS,
+    log,
     runOnce: () => {
       passes.push(performance.now());
       for (const waiter of waiting) if (waiter.count <= passes.length) waiter.resolve();
@@ -25,10 +27,11 @@ function loopOf(answers: (PassResult | Error)[], options: Partial<LoopOptions> =
     ...options,
   });
   loops.push(loop);
-  const passed = (count: number) => new Promise<void>((resolve) => {
-    if (passes.length >= count) resolve();
-    else waiting.push({ count, resolve });
-  });
+  const passed = (count: number) =>
+    new Promise<void>((resolve) => {
+      if (passes.length >= count) resolve();
+      else waiting.push({ count, resolve });
+    });
   return { loop, passes, passed };
 }
 
@@ -73,7 +76,9 @@ describe('a loop', () => {
     let count = 0;
     const second = Promise.withResolvers<void>();
     const loop = createLoop({
-      name: 'test', intervalMs: HOUR_MS, log,
+      name: 'test',
+      intervalMs: HOUR_MS,
+      log,
       runOnce: () => {
         count += 1;
         if (count === 1) loop.wake();
@@ -88,7 +93,12 @@ describe('a loop', () => {
 
   it('tells of every pass how it ended', async () => {
     const ends: boolean[] = [];
-    const { loop, passed } = loopOf(['again', new Error('no'), 'again', 'idle'], { intervalMs: 1, onPass: (pass) => { ends.push(pass.failed); } });
+    const { loop, passed } = loopOf(['again', new Error('no'), 'again', 'idle'], {
+      intervalMs: 1,
+      onPass: (pass) => {
+        ends.push(pass.failed);
+      },
+    });
     await loop.start();
     await passed(4);
     expect(ends.slice(0, 3)).toEqual([false, true, false]);
@@ -132,13 +142,14 @@ describe('stop', () => {
     const ended: string[] = [];
     const began = Promise.withResolvers<void>();
     const { loop } = loopOf([], {
-      runOnce: (signal) => new Promise((resolve) => {
-        began.resolve();
-        signal.addEventListener('abort', () => {
-          ended.push('pass');
-          resolve('again');
-        });
-      }),
+      runOnce: (signal) =>
+        new Promise((resolve) => {
+          began.resolve();
+          signal.addEventListener('abort', () => {
+            ended.push('pass');
+            resolve('again');
+          });
+        }),
     });
     await loop.start();
     await began.promise;

@@ -49,7 +49,13 @@ export function createLoop(options: LoopOptions): Loop {
       const { result, failed } = await runPass(options, { signal: stopping.signal, failures });
       failures = failed ? failures + 1 : 0;
       if (result === 'again') continue;
-      await wait(failed ? Math.min(FAILURE_WAIT_MS_MAX, options.intervalMs * 2 ** Math.min(failures, 6)) : result === 'idle' ? options.intervalMs : result.waitMs);
+      await wait(
+        failed
+          ? Math.min(FAILURE_WAIT_MS_MAX, options.intervalMs * 2 ** Math.min(failures, 6))
+          : result === 'idle'
+            ? options.intervalMs
+            : result.waitMs,
+      );
     }
   };
 
@@ -71,7 +77,10 @@ export function createLoop(options: LoopOptions): Loop {
   };
 }
 
-async function runPass(options: LoopOptions, state: { signal: AbortSignal; failures: number }): Promise<{ result: PassResult; failed: boolean }> {
+async function runPass(
+  options: LoopOptions,
+  state: { signal: AbortSignal; failures: number },
+): Promise<{ result: PassResult; failed: boolean }> {
   const startedAt = performance.now();
   try {
     const result = await options.runOnce(state.signal);
@@ -80,7 +89,8 @@ async function runPass(options: LoopOptions, state: { signal: AbortSignal; failu
   } catch (error) {
     options.onPass?.({ loop: options.name, durationMs: performance.now() - startedAt, failed: true });
     // One line for the first failure of a row and then for every tenth, so that a long outage does not fill the disk.
-    if (state.failures % 10 === 0) options.log.warn({ err: error, loop: options.name, failures: state.failures + 1 }, 'pass failed, will try again');
+    if (state.failures % 10 === 0)
+      options.log.warn({ err: error, loop: options.name, failures: state.failures + 1 }, 'pass failed, will try again');
     return { result: 'idle', failed: true };
   }
 }

@@ -2,7 +2,10 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { createMicroBatcher, type MicroBatcherOptions } from './micro-batcher.ts';
 
-const turn = () => new Promise<void>((resolve) => { setImmediate(resolve); });
+const turn = () =>
+  new Promise<void>((resolve) => {
+    setImmediate(resolve);
+  });
 const LIMITS = { batchMax: 10, inFlightMax: 1, pendingMax: 100 };
 
 /** A batcher whose batches stay on their way until they are answered. */
@@ -10,7 +13,16 @@ function held(options: Partial<MicroBatcherOptions<number, number>> = {}) {
   const batches: { items: readonly number[]; answer(results?: number[]): void; fail(error: unknown): void }[] = [];
   const batcher = createMicroBatcher<number, number>({
     ...LIMITS,
-    send: (items) => new Promise((resolve, reject) => { batches.push({ items, answer: (results = items.map((item) => item * 2)) => { resolve(results); }, fail: reject }); }),
+    send: (items) =>
+      new Promise((resolve, reject) => {
+        batches.push({
+          items,
+          answer: (results = items.map((item) => item * 2)) => {
+            resolve(results);
+          },
+          fail: reject,
+        });
+      }),
     ...options,
   });
   return { batches, batcher };
@@ -36,7 +48,11 @@ describe('a micro-batcher', () => {
       batches[sent - 1]?.answer();
       await turn();
     }
-    expect(batches.map((batch) => batch.items)).toEqual([[0, 1, 2], [3, 4, 5], [6, 7]]);
+    expect(batches.map((batch) => batch.items)).toEqual([
+      [0, 1, 2],
+      [3, 4, 5],
+      [6, 7],
+    ]);
     expect(await Promise.all(results)).toEqual([0, 2, 4, 6, 8, 10, 12, 14]);
   });
 
@@ -57,20 +73,25 @@ describe('a micro-batcher', () => {
 
   it('answers every item with its own result under any load and any order of answers', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.nat(3), { maxLength: 200 }), fc.integer({ min: 1, max: 7 }), fc.integer({ min: 1, max: 4 }), async (turns, batchMax, inFlightMax) => {
-        let inFlight = 0;
-        const send = async (items: readonly number[]) => {
-          inFlight += 1;
-          expect(inFlight).toBeLessThanOrEqual(inFlightMax);
-          expect(items.length).toBeLessThanOrEqual(batchMax);
-          for (let count = turns[items[0] ?? 0] ?? 0; count > 0; count -= 1) await turn();
-          inFlight -= 1;
-          return items.map((item) => item * 2);
-        };
-        const batcher = createMicroBatcher<number, number>({ send, batchMax, inFlightMax, pendingMax: 1_000 });
-        const results = await Promise.all(turns.map((_, item) => batcher.add(item)));
-        expect(results).toEqual(turns.map((_, item) => item * 2));
-      }),
+      fc.asyncProperty(
+        fc.array(fc.nat(3), { maxLength: 200 }),
+        fc.integer({ min: 1, max: 7 }),
+        fc.integer({ min: 1, max: 4 }),
+        async (turns, batchMax, inFlightMax) => {
+          let inFlight = 0;
+          const send = async (items: readonly number[]) => {
+            inFlight += 1;
+            expect(inFlight).toBeLessThanOrEqual(inFlightMax);
+            expect(items.length).toBeLessThanOrEqual(batchMax);
+            for (let count = turns[items[0] ?? 0] ?? 0; count > 0; count -= 1) await turn();
+            inFlight -= 1;
+            return items.map((item) => item * 2);
+          };
+          const batcher = createMicroBatcher<number, number>({ send, batchMax, inFlightMax, pendingMax: 1_000 });
+          const results = await Promise.all(turns.map((_, item) => batcher.add(item)));
+          expect(results).toEqual(turns.map((_, item) => item * 2));
+        },
+      ),
       { numRuns: 30 },
     );
   });
@@ -78,7 +99,8 @@ describe('a micro-batcher', () => {
 
 describe('a batch that fails', () => {
   const fault = new Error('bad item');
-  const sendUnlessBad = (items: readonly number[]) => (items.includes(13) ? Promise.reject(fault) : Promise.resolve(items.map((item) => item * 2)));
+  const sendUnlessBad = (items: readonly number[]) =>
+    items.includes(13) ? Promise.reject(fault) : Promise.resolve(items.map((item) => item * 2));
 
   it('fails all of its items, and none of the next', async () => {
     const batcher = createMicroBatcher<number, number>({ ...LIMITS, batchMax: 2, send: sendUnlessBad });
@@ -89,10 +111,14 @@ describe('a batch that fails', () => {
   it('is sent again one by one when an item is at fault, so that only that one fails', async () => {
     const batcher = createMicroBatcher<number, number>({ ...LIMITS, send: sendUnlessBad, isItemFault: (error) => error === fault });
     const settled = await Promise.allSettled([1, 13, 3].map((item) => batcher.add(item)));
-    expect(settled).toEqual([{ status: 'fulfilled', value: 2 }, { status: 'rejected', reason: fault }, { status: 'fulfilled', value: 6 }]);
+    expect(settled).toEqual([
+      { status: 'fulfilled', value: 2 },
+      { status: 'rejected', reason: fault },
+      { status: 'fulfilled', value: 6 },
+    ]);
   });
 
-  it('is not sent again when the fault is not an item\'s', async () => {
+  it("is not sent again when the fault is not an item's", async () => {
     let sent = 0;
     const send = () => {
       sent += 1;
@@ -129,7 +155,9 @@ describe('drain', () => {
     const { batches, batcher } = held({ batchMax: 1 });
     const results = Promise.allSettled([batcher.add(1), batcher.add(2)]);
     let drained = false;
-    const draining = batcher.drain().then(() => { drained = true; });
+    const draining = batcher.drain().then(() => {
+      drained = true;
+    });
     await turn();
     batches[0]?.answer();
     await turn();

@@ -1,9 +1,12 @@
 // The frame every process of ours runs in: configuration or exit 78, signals handled once, unknown failures logged and fatal.
+import { ConfigFault } from './config-fault.ts';
 import { loadConfig, type Config } from './load-config.ts';
 import { createLogger, type Logger } from './logger.ts';
 
 /** sysexits.h EX_CONFIG. */
 const EXIT_CONFIG = 78;
+/** Beyond the time that the work itself gets: for closing what is left. */
+const STOP_MARGIN_MS = 8_000;
 const SECOND_SIGNAL_AFTER_MS = 2_000;
 const PARENT_CHECK_MS = 1_000;
 
@@ -19,8 +22,7 @@ export type RunningProcess = { stop(reason: string): Promise<void> };
 export async function runProcess(name: string, start: (frame: ProcessFrame) => Promise<RunningProcess>): Promise<void> {
   const loaded = loadConfig(process.env);
   if (!loaded.ok) {
-    process.stderr.write(`${name}: the configuration has ${loaded.faults.length} fault(s):\n${loaded.faults.map((fault) => `  ${fault}\n`).join('')}`);
-    process.exit(EXIT_CONFIG);
+    refuse(name, loaded.faults);
   }
   const log = createLogger({ name, level: loaded.config.logLevel });
   exitOnUnknownFailure(log);
@@ -33,6 +35,8 @@ export async function runProcess(name: string, start: (frame: ProcessFrame) => P
     }
     stoppingSince = performance.now();
     log.info({ reason }, 'stopping');
+    // Whatever hangs then hangs for ever.
+    setTimeout(() => process.exit(1), loaded.config.stopTimeoutMs + STOP_MARGIN_MS).unref();
     void (running?.stop(reason) ?? Promise.resolve()).then(
       () => process.exit(0),
       (error: unknown) => {
@@ -41,10 +45,24 @@ export async function runProcess(name: string, start: (frame: ProcessFrame) => P
       },
     );
   };
-  process.on('SIGTERM', () => { stop('SIGTERM'); });
-  process.on('SIGINT', () => { stop('SIGINT'); });
+  process.on('SIGTERM', () => {
+    stop('SIGTERM');
+  });
+  process.on('SIGINT', () => {
+    stop('SIGINT');
+  });
   stopWithNpm(stop);
-  running = await start({ config: loaded.config, log });
+  try {
+    running = await start({ config: loaded.config, log });
+  } catch (error) {
+    if (!(error instanceof ConfigFault)) throw error;
+    refuse(name, [error.message]);
+  }
+}
+
+function refuse(name: string, faults: readonly string[]): never {
+  process.stderr.write(`${name}: the configuration has ${faults.length} fault(s):\n${faults.map((fault) => `  ${fault}\n`).join('')}`);
+  process.exit(EXIT_CONFIG);
 }
 
 // npm passes SIGTERM and SIGINT on, but when npm itself is killed nobody could stop its child any more.

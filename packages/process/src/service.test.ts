@@ -45,7 +45,13 @@ describe('stopAll', () => {
 
   it('goes on when a service throws instead of rejecting', async () => {
     const { all, calls } = services(['a', 'b']);
-    const rude: Service = { name: 'rude', start: () => Promise.resolve(), stop: () => { throw new Error('no'); } };
+    const rude: Service = {
+      name: 'rude',
+      start: () => Promise.resolve(),
+      stop: () => {
+        throw new Error('no');
+      },
+    };
     await stopAll([...all, rude], { deadlineMs: 1_000, log });
     expect(calls).toEqual(['stop b', 'stop a']);
   });
@@ -67,6 +73,8 @@ describe('withTimeout', () => {
     const late = Promise.withResolvers<never>();
     await expect(withTimeout(late.promise, 5)).rejects.toThrow('timed out after 5 ms');
     late.reject(new Error('late'));
-    await new Promise<void>((resolve) => { setImmediate(resolve); });
+    await new Promise<void>((resolve) => {
+      setImmediate(resolve);
+    });
   });
 });

@@ -1,9 +1,8 @@
 // Takes jobs out of a queue and turns what the engine says of each into BullMQ's signals. No other file knows that vocabulary.
-import type { JobRef, QueueName } from '@millrace/shared';
+import { isUuid, type JobRef, type QueueName } from '@millrace/shared';
 import { withTimeout, type Service } from '@millrace/process';
 import { DelayedError, UnrecoverableError, Worker, type Job } from 'bullmq';
-import type { Redis } from 'ioredis';
-import { createConsumerConnection, type QueueConnectionOptions } from './queue-connection.ts';
+import { createConsumerConnection, type ConsumerConnection, type QueueConnectionOptions } from './queue-connection.ts';
 
 /** What became of a delivery. Only `failed` and `retry` count as attempts in the queue; the truth is in PostgreSQL anyway. */
 export type DeliveryOutcome =
@@ -36,6 +35,7 @@ export type JobConsumerOptions = QueueConnectionOptions & {
  */
 const STALL_CHECK = { lockDuration: 10_000, stalledInterval: 5_000, maxStalledCount: 1_000 };
 const UNEXPECTED_RETRY_MS = 5_000;
+const GENERATION_MAX = 2_147_483_647;
 const PAUSED_RETURN_MS = 50;
 
 /** Carries the delay from the thrown failure to the backoff strategy. */
@@ -60,13 +60,13 @@ export function createJobConsumer(options: JobConsumerOptions): JobConsumer {
       active -= 1;
     }
   };
-  let running: { worker: Worker<JobRef>; connection: Redis } | undefined;
+  let running: { worker: Worker<JobRef>; connection: ConsumerConnection } | undefined;
   return {
     name: `consumer ${options.queue}`,
     start: () => {
       const connection = createConsumerConnection(options);
       const worker = new Worker<JobRef>(options.queue, work, {
-        connection,
+        connection: connection.client,
         prefix: options.prefix,
         concurrency: options.concurrency,
         autorun: false,
@@ -101,12 +101,26 @@ export function createJobConsumer(options: JobConsumerOptions): JobConsumer {
 }
 
 async function handled(options: JobConsumerOptions, job: Job<JobRef>): Promise<DeliveryOutcome> {
+  const ref = readRef(job.data);
+  if (ref === undefined) {
+    options.log.warn({ queue: options.queue, job: job.id }, 'a job that is none of ours was dropped');
+    return { kind: 'finished' };
+  }
   try {
-    return await options.handle({ id: job.data.id, generation: job.data.generation });
+    return await options.handle(ref);
   } catch (error) {
     options.log.error({ err: error, queue: options.queue, job: job.id }, 'delivery failed unexpectedly');
     return { kind: 'later', delayMs: UNEXPECTED_RETRY_MS };
   }
+}
+
+// Whoever can write to Redis can put anything into a queue.
+function readRef(data: Partial<JobRef> | null | undefined): JobRef | undefined {
+  const { id, generation } = data ?? {};
+  if (typeof id !== 'string' || !isUuid(id)) return undefined;
+  return typeof generation === 'number' && Number.isInteger(generation) && generation >= 0 && generation <= GENERATION_MAX
+    ? { id, generation }
+    : undefined;
 }
 
 async function settle(job: Job<JobRef>, token: string | undefined, outcome: DeliveryOutcome): Promise<void> {

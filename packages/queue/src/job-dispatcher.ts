@@ -40,7 +40,8 @@ export function createJobDispatcher(options: QueueConnectionOptions & { prefix: 
   };
   QUEUE_NAMES.forEach(queueOf);
   const requireReady = () => {
-    if (connection.status !== 'ready') throw new AppError('dependency-unavailable', { detail: 'Redis is not available.', retryAfterSeconds: 2 });
+    if (connection.status !== 'ready')
+      throw new AppError('dependency-unavailable', { detail: 'Redis is not available.', retryAfterSeconds: 2 });
   };
   return {
     dispatch: async (name, dispatches) => {
@@ -68,7 +69,11 @@ export function createJobDispatcher(options: QueueConnectionOptions & { prefix: 
 }
 
 function createQueue({ name, connection, prefix }: { name: QueueName; connection: Redis; prefix: string }): Queue {
-  const queue = new Queue(name, { connection, prefix, defaultJobOptions: { removeOnComplete: REMOVE_COMPLETED, removeOnFail: KEEP_FAILED } });
+  const queue = new Queue(name, {
+    connection,
+    prefix,
+    defaultJobOptions: { removeOnComplete: REMOVE_COMPLETED, removeOnFail: KEEP_FAILED },
+  });
   // The connection's own listener reports failures; without one here BullMQ would throw them.
   queue.on('error', () => undefined);
   return queue;

@@ -10,12 +10,34 @@ export type QueueConnectionOptions = { url: string; name: string; log: Logger };
 
 /** For adding and inspecting jobs: errors at once while Redis is away. */
 export function createProducerConnection(options: QueueConnectionOptions): Redis {
-  return guarded(options, new Redis(options.url, { ...common(options), enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: COMMAND_TIMEOUT_MS }));
+  return guarded(
+    options,
+    new Redis(options.url, { ...common(options), enableOfflineQueue: false, maxRetriesPerRequest: 1, commandTimeout: COMMAND_TIMEOUT_MS }),
+  );
 }
 
-/** For a worker. No command time-out: BullMQ blocks on it; keep-alive finds dead peers. */
-export function createConsumerConnection(options: QueueConnectionOptions): Redis {
-  return guarded(options, new Redis(options.url, { ...common(options), maxRetriesPerRequest: null }));
+export type ConsumerConnection = {
+  client: Redis;
+  /** Ends it and every copy that was made of it, whatever state they are in. */ disconnect(): void;
+};
+
+/** For a worker, which makes a copy of it to block on. No command time-out for that reason; keep-alive finds dead peers. */
+export function createConsumerConnection(options: QueueConnectionOptions): ConsumerConnection {
+  const client = guarded(options, new Redis(options.url, { ...common(options), maxRetriesPerRequest: null }));
+  const copies: Redis[] = [];
+  const duplicate = client.duplicate.bind(client);
+  // BullMQ leaves its copy behind, trying to connect for ever, when it is closed while Redis is away.
+  client.duplicate = (override) => {
+    const copy = duplicate(override);
+    copies.push(copy);
+    return copy;
+  };
+  return {
+    client,
+    disconnect: () => {
+      for (const each of [client, ...copies]) each.disconnect();
+    },
+  };
 }
 
 function common(options: QueueConnectionOptions) {

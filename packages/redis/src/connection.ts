@@ -22,7 +22,12 @@ export function createSubscriberConnection(options: ConnectionOptions): RedisCli
   return connect(options, { enableOfflineQueue: true, maxRetriesPerRequest: null, autoResubscribe: true });
 }
 
-type FailurePolicy = { enableOfflineQueue: boolean; maxRetriesPerRequest: number | null; commandTimeout?: number; autoResubscribe?: boolean };
+type FailurePolicy = {
+  enableOfflineQueue: boolean;
+  maxRetriesPerRequest: number | null;
+  commandTimeout?: number;
+  autoResubscribe?: boolean;
+};
 
 function connect(options: ConnectionOptions, policy: FailurePolicy): RedisClient {
   const client = new Redis(options.url, {

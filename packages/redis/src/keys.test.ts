@@ -5,13 +5,35 @@ const keys = createKeys('{tag}');
 
 describe('names in Redis', () => {
   it('are those that operators know', () => {
-    expect([keys.progressState('w', 'f'), keys.progressChannel('w', 'f'), keys.updates('w', 'f'), keys.lock('w', 'r'), keys.phaseLock('p'), keys.control(), keys.queuePrefix()]).toEqual([
-      '{tag}:w:agent:state:f', '{tag}:w:agent:progress:f', '{tag}:w:flow:updates:f', '{tag}:w:lock:r', '{tag}:lock:phase:p', '{tag}:control', '{tag}:queue',
+    expect([
+      keys.progressState('w', 'f'),
+      keys.progressChannel('w', 'f'),
+      keys.updates('w', 'f'),
+      keys.lock('w', 'r'),
+      keys.phaseLock('p'),
+      keys.control(),
+      keys.queuePrefix(),
+    ]).toEqual([
+      '{tag}:w:agent:state:f',
+      '{tag}:w:agent:progress:f',
+      '{tag}:w:flow:updates:f',
+      '{tag}:w:lock:r',
+      '{tag}:lock:phase:p',
+      '{tag}:control',
+      '{tag}:queue',
     ]);
   });
 
   it('all begin with the one hash tag, so that a cluster keeps them together', () => {
-    const names = [keys.progressState('w', 'f'), keys.progressChannel('w', 'f'), keys.updates('w', 'f'), keys.lock('w', '{other}'), keys.phaseLock('p'), keys.control(), keys.queuePrefix()];
+    const names = [
+      keys.progressState('w', 'f'),
+      keys.progressChannel('w', 'f'),
+      keys.updates('w', 'f'),
+      keys.lock('w', '{other}'),
+      keys.phaseLock('p'),
+      keys.control(),
+      keys.queuePrefix(),
+    ];
     expect(names.filter((name) => !name.startsWith('{tag}:'))).toEqual([]);
   });
 

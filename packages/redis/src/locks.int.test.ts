@@ -15,9 +15,17 @@ let b: Locks;
 let key: string;
 
 beforeAll(async () => {
-  clients = [1, 2].map((n) => createCommandConnection({ url: process.env['REDIS_URL'] ?? '', name: `test-locks-${n}`, log: createLogger({ name: 'test', level: 'silent' }) }));
+  clients = [1, 2].map((n) =>
+    createCommandConnection({
+      url: process.env['REDIS_URL'] ?? '',
+      name: `test-locks-${n}`,
+      log: createLogger({ name: 'test', level: 'silent' }),
+    }),
+  );
   for (const client of clients) beginConnecting(client);
-  await eventually(() => { expect(clients.every(isReady)).toBe(true); });
+  await eventually(() => {
+    expect(clients.every(isReady)).toBe(true);
+  });
   const [first, second] = clients;
   if (first === undefined || second === undefined) throw new Error('no clients');
   [a, b] = [createLocks(first), createLocks(second)];
@@ -45,7 +53,9 @@ describe('a lock', () => {
   });
 
   it('goes to exactly one of many who try at the same time', async () => {
-    const tries = await Promise.all(Array.from({ length: 50 }, (_, n) => (n % 2 === 0 ? a : b).acquire([{ key, token: `t${n}` }], MINUTE_MS)));
+    const tries = await Promise.all(
+      Array.from({ length: 50 }, (_, n) => (n % 2 === 0 ? a : b).acquire([{ key, token: `t${n}` }], MINUTE_MS)),
+    );
     expect(tries.flat().filter(Boolean)).toHaveLength(1);
   });
 
@@ -57,7 +67,9 @@ describe('a lock', () => {
 
   it('ends by itself after its time to live', async () => {
     await a.acquire([{ key, token: 'a' }], 30);
-    await eventually(async () => { expect(await b.acquire([{ key, token: 'b' }], MINUTE_MS)).toEqual([true]); });
+    await eventually(async () => {
+      expect(await b.acquire([{ key, token: 'b' }], MINUTE_MS)).toEqual([true]);
+    });
   });
 });
 
@@ -66,7 +78,16 @@ describe('renewal', () => {
     const other = `${key}-other`;
     await a.acquire([{ key, token: 'a' }], 1_000);
     await b.acquire([{ key: other, token: 'b' }], 1_000);
-    expect(await a.renew([{ key, token: 'a' }, { key: other, token: 'a' }, { key: `${key}-none`, token: 'a' }], MINUTE_MS)).toEqual([true, false, false]);
+    expect(
+      await a.renew(
+        [
+          { key, token: 'a' },
+          { key: other, token: 'a' },
+          { key: `${key}-none`, token: 'a' },
+        ],
+        MINUTE_MS,
+      ),
+    ).toEqual([true, false, false]);
     expect(await ttl()).toBeGreaterThan(50_000);
     expect(await ttl(other)).toBeLessThanOrEqual(1_000);
   });
@@ -88,7 +109,10 @@ describe('release', () => {
 describe('many locks in one call', () => {
   it('are answered in their order', async () => {
     const requests = Array.from({ length: 500 }, (_, n) => ({ key: `${key}-${n}`, token: 'a' }));
-    await b.acquire(requests.filter((_, n) => n % 3 === 0).map((request) => ({ ...request, token: 'b' })), MINUTE_MS);
+    await b.acquire(
+      requests.filter((_, n) => n % 3 === 0).map((request) => ({ ...request, token: 'b' })),
+      MINUTE_MS,
+    );
     const expected = requests.map((_, n) => n % 3 !== 0);
     expect(await a.acquire(requests, MINUTE_MS)).toEqual(expected);
     expect(await a.renew(requests, MINUTE_MS)).toEqual(expected);

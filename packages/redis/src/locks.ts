@@ -54,10 +54,13 @@ export function createLocks(client: RedisClient): Locks {
   const keysOf = (requests: readonly LockRequest[]) => requests.map((request) => request.key);
   const tokensOf = (requests: readonly LockRequest[]) => requests.map((request) => request.token);
   return {
-    acquire: async (requests, ttlMs) => (await commands.millraceAcquire(requests.length, ...keysOf(requests), ttlMs, ...tokensOf(requests))).map((answer) => answer === 1),
+    acquire: async (requests, ttlMs) =>
+      (await commands.millraceAcquire(requests.length, ...keysOf(requests), ttlMs, ...tokensOf(requests))).map((answer) => answer === 1),
     renew: async (requests, ttlMs) => {
       if (requests.length === 0) return [];
-      return (await commands.millraceRenew(requests.length, ...keysOf(requests), ttlMs, ...tokensOf(requests))).map((answer) => answer === 1);
+      return (await commands.millraceRenew(requests.length, ...keysOf(requests), ttlMs, ...tokensOf(requests))).map(
+        (answer) => answer === 1,
+      );
     },
     release: async (requests) => {
       if (requests.length > 0) await commands.millraceRelease(requests.length, ...keysOf(requests), ...tokensOf(requests));

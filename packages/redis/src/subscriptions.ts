@@ -36,10 +36,10 @@ export function createSubscriptions(client: RedisClient): Subscriptions {
       channels.delete(channel);
       client.unsubscribe(channel).catch(() => undefined);
     },
-    onReconnect: (callback) => {
+    onReconnect: (listener) => {
       client.on('ready', () => {
         // ioredis subscribes again right after it is ready; the answer to what is sent behind that comes when it is in force.
-        client.ping().then(callback, () => undefined);
+        client.ping().then(listener, () => undefined);
       });
     },
     isLive: () => isReady(client),

@@ -36,14 +36,22 @@ afterAll(async () => {
   await redis.kill();
 });
 
-const ready = () => eventually(() => { expect([isReady(commands), isReady(subscriber)]).toEqual([true, true]); }, { withinMs: 10_000 });
+const ready = () =>
+  eventually(
+    () => {
+      expect([isReady(commands), isReady(subscriber)]).toEqual([true, true]);
+    },
+    { withinMs: 10_000 },
+  );
 const publisher = () => createUpdatePublisher({ client: commands, keys });
 const channel = () => keys.updates('default', flowId);
 
 /** Listens to a channel and collects what is heard. */
 async function listen(name = channel()): Promise<{ heard: string[]; listener: (message: string) => void }> {
   const heard: string[] = [];
-  const listener = (message: string) => { heard.push(message); };
+  const listener = (message: string) => {
+    heard.push(message);
+  };
   await subscriptions.add(name, listener);
   return { heard, listener };
 }
@@ -53,15 +61,19 @@ describe('a subscription', () => {
     const { heard } = await listen();
     const messages = Array.from({ length: 200 }, (_, n) => `[${n}]`);
     await publisher().publishEvents(messages.map((json) => ({ workspace: 'default', subjectId: flowId, json })));
-    await eventually(() => { expect(heard).toEqual(messages); });
+    await eventually(() => {
+      expect(heard).toEqual(messages);
+    });
   });
 
   it('does not count as made for a second listener before it is in force for the first', async () => {
     const order: number[] = [];
-    await Promise.all([1, 2].map(async (n) => {
-      await listen();
-      order.push(n);
-    }));
+    await Promise.all(
+      [1, 2].map(async (n) => {
+        await listen();
+        order.push(n);
+      }),
+    );
     expect(order).toEqual([1, 2]);
   });
 
@@ -71,10 +83,14 @@ describe('a subscription', () => {
     subscriptions.remove(channel(), one.listener);
     subscriptions.remove(channel(), one.listener);
     await commands.publish(channel(), 'x');
-    await eventually(() => { expect(two.heard).toEqual(['x']); });
+    await eventually(() => {
+      expect(two.heard).toEqual(['x']);
+    });
     expect(one.heard).toEqual([]);
     subscriptions.remove(channel(), two.listener);
-    await eventually(async () => { expect(await commands.pubsub('NUMSUB', channel())).toEqual([channel(), 0]); });
+    await eventually(async () => {
+      expect(await commands.pubsub('NUMSUB', channel())).toEqual([channel(), 0]);
+    });
   });
 
   it('can be made again at once after it was ended', async () => {
@@ -82,7 +98,9 @@ describe('a subscription', () => {
     subscriptions.remove(channel(), first.listener);
     const second = await listen();
     await commands.publish(channel(), 'x');
-    await eventually(() => { expect(second.heard).toEqual(['x']); });
+    await eventually(() => {
+      expect(second.heard).toEqual(['x']);
+    });
   });
 
   it('hears nothing of other channels', async () => {
@@ -90,7 +108,9 @@ describe('a subscription', () => {
     await listen(keys.updates('other', flowId));
     await commands.publish(keys.updates('other', flowId), 'theirs');
     await commands.publish(channel(), 'mine');
-    await eventually(() => { expect(mine.heard).toEqual(['mine']); });
+    await eventually(() => {
+      expect(mine.heard).toEqual(['mine']);
+    });
   });
 });
 
@@ -98,9 +118,13 @@ describe('a connection that is cut', () => {
   it('comes back by itself, subscribed as before, and tells that something may have been missed', async () => {
     const { heard } = await listen();
     let reconnects = 0;
-    subscriptions.onReconnect(() => { reconnects += 1; });
+    subscriptions.onReconnect(() => {
+      reconnects += 1;
+    });
     await commands.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
-    await eventually(() => { expect(reconnects).toBe(1); });
+    await eventually(() => {
+      expect(reconnects).toBe(1);
+    });
     await eventually(async () => {
       await commands.publish(channel(), 'again');
       expect(heard).toContain('again');
@@ -111,10 +135,16 @@ describe('a connection that is cut', () => {
   it('tells so only when the subscriptions are in force again', async () => {
     const { heard } = await listen();
     const told = Promise.withResolvers<void>();
-    subscriptions.onReconnect(() => { commands.publish(channel(), 'published at once').then(() => { told.resolve(); }, told.reject); });
+    subscriptions.onReconnect(() => {
+      commands.publish(channel(), 'published at once').then(() => {
+        told.resolve();
+      }, told.reject);
+    });
     await commands.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
     await told.promise;
-    await eventually(() => { expect(heard).toContain('published at once'); });
+    await eventually(() => {
+      expect(heard).toContain('published at once');
+    });
   });
 });
 
@@ -127,7 +157,9 @@ describe('progress', () => {
     expect(await readProgress(commands, state)).toEqual({ a: '3', b: '2' });
     expect(await commands.ttl(state)).toBeGreaterThan(86_000);
     expect(await commands.ttl(state)).toBeLessThanOrEqual(86_400);
-    await eventually(() => { expect(heard).toEqual(['1', '2', '3']); });
+    await eventually(() => {
+      expect(heard).toEqual(['1', '2', '3']);
+    });
   });
 
   it('is empty for a flow that has reported none', async () => {
@@ -139,14 +171,18 @@ describe('control', () => {
   it('reaches every process that listens', async () => {
     const { heard } = await listen(keys.control());
     await publisher().publishControl({ type: 'cancel', flowId });
-    await eventually(() => { expect(heard.map((text) => JSON.parse(text) as unknown)).toEqual([{ type: 'cancel', flowId }]); });
+    await eventually(() => {
+      expect(heard.map((text) => JSON.parse(text) as unknown)).toEqual([{ type: 'cancel', flowId }]);
+    });
   });
 });
 
 describe('a Redis that refuses a write', () => {
   it('is an error to the one who publishes', async () => {
     await commands.set(keys.progressState('default', flowId), 'of another type');
-    await expect(publisher().publishProgress([{ workspace: 'default', subjectId: flowId, phase: 'a', json: '1' }])).rejects.toThrow('WRONGTYPE');
+    await expect(publisher().publishProgress([{ workspace: 'default', subjectId: flowId, phase: 'a', json: '1' }])).rejects.toThrow(
+      'WRONGTYPE',
+    );
   });
 });
 
@@ -160,13 +196,20 @@ describe('while Redis is away', () => {
 
   it('every command fails at once, and a subscription waits without failing', async () => {
     await redis.kill();
-    await eventually(() => { expect(isReady(commands)).toBe(false); });
+    await eventually(() => {
+      expect(isReady(commands)).toBe(false);
+    });
     const locks = createLocks(commands);
     const request = [{ key: keys.lock('default', 'r'), token: 't' }];
     const message = { workspace: 'default', subjectId: flowId, json: '[]' };
     const works = [
-      () => locks.acquire(request, 1_000), () => locks.renew(request, 1_000), () => locks.release(request), () => publisher().publishEvents([message]),
-      () => publisher().publishProgress([{ ...message, phase: 'a' }]), () => publisher().publishControl({ type: 'cancel', flowId }), () => readProgress(commands, 'x'),
+      () => locks.acquire(request, 1_000),
+      () => locks.renew(request, 1_000),
+      () => locks.release(request),
+      () => publisher().publishEvents([message]),
+      () => publisher().publishProgress([{ ...message, phase: 'a' }]),
+      () => publisher().publishControl({ type: 'cancel', flowId }),
+      () => readProgress(commands, 'x'),
     ];
     for (const work of works) expect(await failsFast(work)).toBeLessThan(500);
     const { heard } = await listen();
@@ -182,8 +225,12 @@ describe('while Redis is away', () => {
   it('a server that answers nothing costs at most the limit of a command', async () => {
     await ready();
     redis.freeze();
-    const tookMs = await failsFast(() => commands.get('x')).finally(() => { redis.thaw(); });
+    const tookMs = await failsFast(() => commands.get('x')).finally(() => {
+      redis.thaw();
+    });
     expect(tookMs).toBeLessThan(3_500);
-    await eventually(async () => { expect(await commands.ping()).toBe('PONG'); });
+    await eventually(async () => {
+      expect(await commands.ping()).toBe('PONG');
+    });
   }, 10_000);
 });

@@ -31,7 +31,10 @@ export function createUpdatePublisher({ client, keys }: { client: RedisClient; k
       const pipeline = client.pipeline();
       for (const report of reports) {
         const state = keys.progressState(report.workspace, report.subjectId);
-        pipeline.hset(state, report.phase, report.json).expire(state, PROGRESS_TTL_SECONDS).publish(keys.progressChannel(report.workspace, report.subjectId), report.json);
+        pipeline
+          .hset(state, report.phase, report.json)
+          .expire(state, PROGRESS_TTL_SECONDS)
+          .publish(keys.progressChannel(report.workspace, report.subjectId), report.json);
       }
       await execute(pipeline);
     },

@@ -5,28 +5,54 @@ import { defineFlow, type PhaseDefinition, type PhaseTable } from './define-flow
 import { planPhases, type PhasePlan } from './plan-phases.ts';
 
 const run = () => null;
-const plan = (phases: PhaseTable<unknown> | ((input: unknown) => PhaseTable<unknown>), input: unknown = {}): PhasePlan => planPhases(defineFlow({ name: 'f', version: 1, input: z.unknown(), phases }), input);
+const plan = (phases: PhaseTable<unknown> | ((input: unknown) => PhaseTable<unknown>), input: unknown = {}): PhasePlan =>
+  planPhases(defineFlow({ name: 'f', version: 1, input: z.unknown(), phases }), input);
 const faultsOf = (phases: PhaseTable<unknown>) => {
   const planned = plan(phases);
   return planned.ok ? [] : planned.faults.map((fault) => [fault.phase, fault.message]);
 };
 const faultOfOne = (phase: Partial<PhaseDefinition>) => faultsOf({ only: { run, ...phase } as PhaseDefinition });
 
+const runs = { signal: null, waitTimeoutMs: null };
+
 describe('planPhases', () => {
   it('numbers phases in the order they are written, with what each needs and what waits for it', () => {
-    expect(plan({ a: { run }, b: { needs: ['a'], run }, c: { needs: ['a'], run, retry: { attempts: 9 } }, d: { needs: ['c', 'b'], run } })).toEqual({
+    expect(
+      plan({ a: { run }, b: { needs: ['a'], run }, c: { needs: ['a'], run, retry: { attempts: 9 } }, d: { needs: ['c', 'b'], run } }),
+    ).toEqual({
       ok: true,
       phases: [
-        { name: 'a', ordinal: 0, needs: [], dependants: [1, 2], attemptMax: 4 },
-        { name: 'b', ordinal: 1, needs: [0], dependants: [3], attemptMax: 4 },
-        { name: 'c', ordinal: 2, needs: [0], dependants: [3], attemptMax: 9 },
-        { name: 'd', ordinal: 3, needs: [2, 1], dependants: [], attemptMax: 4 },
+        { name: 'a', ordinal: 0, needs: [], dependants: [1, 2], attemptMax: 4, ...runs },
+        { name: 'b', ordinal: 1, needs: [0], dependants: [3], attemptMax: 4, ...runs },
+        { name: 'c', ordinal: 2, needs: [0], dependants: [3], attemptMax: 9, ...runs },
+        { name: 'd', ordinal: 3, needs: [2, 1], dependants: [], attemptMax: 4, ...runs },
       ],
     });
   });
 
+  it('plans a phase that waits for a signal, for ever or for a time', () => {
+    const planned = plan({ a: { waitFor: { signal: 'go' } }, b: { needs: ['a'], waitFor: { signal: 'approved', timeout: '3d' } } });
+    expect(planned).toMatchObject({
+      ok: true,
+      phases: [
+        { signal: 'go', waitTimeoutMs: null },
+        { signal: 'approved', waitTimeoutMs: 259_200_000 },
+      ],
+    });
+  });
+
+  it('refuses a wait for a signal without a proper name, or for too long', () => {
+    expect(faultsOf({ a: { waitFor: { signal: 'a/b', timeout: '25d' } } })).toEqual([
+      ['a', 'the signal it waits for must be named like a phase'],
+      ['a', 'waitFor.timeout must be a duration of at most 24 days'],
+    ]);
+  });
+
   it('lets a phase need one that is written after it', () => {
-    expect(plan({ last: { needs: ['first'], run }, first: { run } })).toMatchObject({ ok: true, phases: [{ needs: [1] }, { dependants: [0] }] });
+    expect(plan({ last: { needs: ['first'], run }, first: { run } })).toMatchObject({
+      ok: true,
+      phases: [{ needs: [1] }, { dependants: [0] }],
+    });
   });
 
   it('makes phases from the input', () => {
@@ -45,7 +71,9 @@ describe('planPhases', () => {
   });
 
   it('plans a chain of 20,000 without recursion', () => {
-    const chain = Object.fromEntries(Array.from({ length: 20_000 }, (_, index) => [`p${index}`, { run, ...(index === 0 ? {} : { needs: [`p${index - 1}`] }) }]));
+    const chain = Object.fromEntries(
+      Array.from({ length: 20_000 }, (_, index) => [`p${index}`, { run, ...(index === 0 ? {} : { needs: [`p${index - 1}`] }) }]),
+    );
     expect(plan(chain).ok).toBe(true);
   });
 
@@ -71,7 +99,13 @@ describe('planPhases', () => {
   });
 
   it('tells all faults at once', () => {
-    expect(faultsOf({ '1': { run }, a: { needs: ['x', 'x'], run, retry: { attempts: 0 } } }).map(([phase]) => phase)).toEqual(['1', 'a', 'a', 'a', 'a']);
+    expect(faultsOf({ '1': { run }, a: { needs: ['x', 'x'], run, retry: { attempts: 0 } } }).map(([phase]) => phase)).toEqual([
+      '1',
+      'a',
+      'a',
+      'a',
+      'a',
+    ]);
   });
 });
 
@@ -99,7 +133,12 @@ describe('the numbers of a phase', () => {
 describe('any graph without a way back', () => {
   const graph = fc.array(fc.array(fc.nat(30), { maxLength: 4 }), { minLength: 1, maxLength: 30 });
   const tableOf = (needs: number[][]): PhaseTable<unknown> =>
-    Object.fromEntries(needs.map((list, index) => [`p${index}`, { run, needs: [...new Set(list.map((n) => n % index || 0).filter((n) => n < index))].map((n) => `p${n}`) }]));
+    Object.fromEntries(
+      needs.map((list, index) => [
+        `p${index}`,
+        { run, needs: [...new Set(list.map((n) => n % index || 0).filter((n) => n < index))].map((n) => `p${n}`) },
+      ]),
+    );
 
   it('is planned with needs and dependants that mirror each other', () => {
     fc.assert(

@@ -40,12 +40,14 @@ export function planPhases<Input>(definition: FlowDefinition<Input>, input: Inpu
   }));
   for (const phase of phases) for (const need of phase.needs) phases[need]?.dependants.push(phase.ordinal);
   const stuck = unreachable(phases);
-  if (stuck.length > 0) return { ok: false, faults: stuck.map((name) => ({ phase: name, message: 'it needs itself, directly or through others' })) };
+  if (stuck.length > 0)
+    return { ok: false, faults: stuck.map((name) => ({ phase: name, message: 'it needs itself, directly or through others' })) };
   return { ok: true, phases };
 }
 
 function attemptsAndWait<Input>(phase: PhaseDefinition<Input> | undefined): Pick<PlannedPhase, 'attemptMax' | 'signal' | 'waitTimeoutMs'> {
-  if (phase === undefined || !('waitFor' in phase)) return { attemptMax: phase?.retry?.attempts ?? DEFAULT_RETRY.attempts, signal: null, waitTimeoutMs: null };
+  if (phase === undefined || !('waitFor' in phase))
+    return { attemptMax: phase?.retry?.attempts ?? DEFAULT_RETRY.attempts, signal: null, waitTimeoutMs: null };
   const { signal, timeout } = phase.waitFor;
   return { attemptMax: 1, signal, waitTimeoutMs: timeout === undefined ? null : durationMs(timeout) };
 }
@@ -60,13 +62,19 @@ function phaseFaults<Input>(table: PhaseTable<Input>, names: readonly string[]):
   return names.flatMap((name) => {
     const phase = table[name];
     if (phase === undefined) return [];
-    const problems = [...nameProblems(name), ...needProblems(table, phase), ...('waitFor' in phase ? waitProblems(phase) : runProblems(phase))];
+    const problems = [
+      ...nameProblems(name),
+      ...needProblems(table, phase),
+      ...('waitFor' in phase ? waitProblems(phase) : runProblems(phase)),
+    ];
     return problems.map((message) => ({ phase: name, message }));
   });
 }
 
 function nameProblems(name: string): string[] {
-  return PHASE_NAME_PATTERN.test(name) ? [] : ['its name must start with a letter and have only letters, digits, ".", "_" and "-", 100 at most'];
+  return PHASE_NAME_PATTERN.test(name)
+    ? []
+    : ['its name must start with a letter and have only letters, digits, ".", "_" and "-", 100 at most'];
 }
 
 function needProblems<Input>(table: PhaseTable<Input>, phase: PhaseDefinition<Input>): string[] {
@@ -96,7 +104,9 @@ function retryProblems<Input>(phase: RunDefinition<Input>): string[] {
 
 // Found here rather than when an attempt ends: by then nobody could be told.
 function durationProblems(durations: Record<string, Duration | undefined>): string[] {
-  return Object.entries(durations).flatMap(([field, duration]) => (duration === undefined || isTimerDuration(duration) ? [] : [`${field} must be a duration of at most 24 days`]));
+  return Object.entries(durations).flatMap(([field, duration]) =>
+    duration === undefined || isTimerDuration(duration) ? [] : [`${field} must be a duration of at most 24 days`],
+  );
 }
 
 function isTimerDuration(duration: Duration): boolean {

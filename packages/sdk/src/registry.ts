@@ -13,7 +13,8 @@ export function createFlowRegistry(definitions: readonly FlowDefinition[]): Flow
   const byName = new Map<string, FlowDefinition>();
   for (const definition of definitions) {
     if (!FLOW_NAME_PATTERN.test(definition.name)) throw new Error(`flow name "${definition.name}" must match ${FLOW_NAME_PATTERN.source}`);
-    if (!Number.isInteger(definition.version) || definition.version < 1) throw new Error(`flow "${definition.name}": version must be a positive integer`);
+    if (!Number.isInteger(definition.version) || definition.version < 1)
+      throw new Error(`flow "${definition.name}": version must be a positive integer`);
     if (byName.has(definition.name)) throw new Error(`flow "${definition.name}" is defined twice`);
     byName.set(definition.name, definition);
   }

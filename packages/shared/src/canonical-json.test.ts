@@ -7,7 +7,8 @@ function shuffled(value: unknown): unknown {
   if (value === null || typeof value !== 'object') return value;
   // defineProperty rather than assignment: a member may be called __proto__.
   const copy = {};
-  for (const [key, member] of Object.entries(value).toReversed()) Object.defineProperty(copy, key, { value: shuffled(member), enumerable: true });
+  for (const [key, member] of Object.entries(value).toReversed())
+    Object.defineProperty(copy, key, { value: shuffled(member), enumerable: true });
   return copy;
 }
 

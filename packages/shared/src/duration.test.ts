@@ -19,7 +19,25 @@ describe('durationMs', () => {
     expect(durationMs(duration)).toBe(expected);
   });
 
-  it.each([-1, Number.NaN, Number.POSITIVE_INFINITY, '', 's', '10', '10 s', ' 10s', '10s ', '-1s', '1e3s', '1,5s', '10S', '10w', '.5s', '10s10s', '0x10s'])('refuses %p', (text) => {
+  it.each([
+    -1,
+    Number.NaN,
+    Number.POSITIVE_INFINITY,
+    '',
+    's',
+    '10',
+    '10 s',
+    ' 10s',
+    '10s ',
+    '-1s',
+    '1e3s',
+    '1,5s',
+    '10S',
+    '10w',
+    '.5s',
+    '10s10s',
+    '0x10s',
+  ])('refuses %p', (text) => {
     expect(() => durationMs(text as Duration)).toThrow(RangeError);
   });
 

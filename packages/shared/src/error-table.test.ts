@@ -4,8 +4,22 @@ import { AppError, fieldError } from './app-error.ts';
 import { ERROR_TABLE, type ErrorClass, type ErrorCode } from './error-table.ts';
 
 const CLASSES_OF_STATUS: Record<number, readonly ErrorClass[]> = {
-  400: ['invalid'], 401: ['unauthorized'], 403: ['forbidden', 'limited'], 404: ['not-found'], 405: ['invalid'], 406: ['invalid'], 408: ['invalid'],
-  409: ['conflict'], 412: ['conflict'], 413: ['invalid'], 415: ['invalid'], 422: ['invalid'], 429: ['limited'], 500: ['bug'], 503: ['transient'], 507: ['limited'],
+  400: ['invalid'],
+  401: ['unauthorized'],
+  403: ['forbidden', 'limited'],
+  404: ['not-found'],
+  405: ['invalid'],
+  406: ['invalid'],
+  408: ['invalid'],
+  409: ['conflict'],
+  412: ['conflict'],
+  413: ['invalid'],
+  415: ['invalid'],
+  422: ['invalid'],
+  429: ['limited'],
+  500: ['bug'],
+  503: ['transient'],
+  507: ['limited'],
 };
 const CONTRACT: Record<number, readonly string[]> = {
   400: ['malformed-json', 'empty-body', 'invalid-encoding', 'invalid-cursor', 'idempotency-key-invalid'],
@@ -19,7 +33,21 @@ const CONTRACT: Record<number, readonly string[]> = {
   412: ['precondition-failed'],
   413: ['payload-too-large'],
   415: ['unsupported-media-type', 'unsupported-file'],
-  422: ['validation', 'unknown-field', 'unknown-flow', 'unknown-dataset', 'invalid-flow', 'invalid-id', 'forbidden-key', 'nul-character', 'invalid-unicode', 'too-deep', 'idempotency-key-reused', 'url-not-allowed', 'empty-file'],
+  422: [
+    'validation',
+    'unknown-field',
+    'unknown-flow',
+    'unknown-dataset',
+    'invalid-flow',
+    'invalid-id',
+    'forbidden-key',
+    'nul-character',
+    'invalid-unicode',
+    'too-deep',
+    'idempotency-key-reused',
+    'url-not-allowed',
+    'empty-file',
+  ],
   429: ['rate-limited'],
   500: ['internal'],
   503: ['dependency-unavailable'],
@@ -30,7 +58,9 @@ const rows = Object.entries(ERROR_TABLE);
 describe('the error table', () => {
   it('has exactly the codes that clients were promised, each with its status', () => {
     const byStatus = Object.groupBy(rows, ([, row]) => row.status);
-    const codes = Object.fromEntries(Object.entries(byStatus).map(([status, group]) => [status, (group ?? []).map(([code]) => code).toSorted()]));
+    const codes = Object.fromEntries(
+      Object.entries(byStatus).map(([status, group]) => [status, (group ?? []).map(([code]) => code).toSorted()]),
+    );
     expect(codes).toEqual(Object.fromEntries(Object.entries(CONTRACT).map(([status, names]) => [status, names.toSorted()])));
   });
 
@@ -54,6 +84,9 @@ describe('AppError', () => {
   });
 
   it('names the field at fault', () => {
-    expect(fieldError('validation', '/input/ms', 'must be a number').details).toEqual({ detail: 'must be a number', errors: [{ pointer: '/input/ms', code: 'validation', message: 'must be a number' }] });
+    expect(fieldError('validation', '/input/ms', 'must be a number').details).toEqual({
+      detail: 'must be a number',
+      errors: [{ pointer: '/input/ms', code: 'validation', message: 'must be a number' }],
+    });
   });
 });

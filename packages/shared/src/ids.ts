@@ -24,7 +24,8 @@ export function newGroupId(): string {
  * @throws RangeError when the ordinal is outside 0..65534.
  */
 export function memberId(groupId: string, ordinal: number): string {
-  if (!Number.isInteger(ordinal) || ordinal < 0 || ordinal >= MEMBER_COUNT_MAX) throw new RangeError(`ordinal ${ordinal} is outside 0..${MEMBER_COUNT_MAX - 1}`);
+  if (!Number.isInteger(ordinal) || ordinal < 0 || ordinal >= MEMBER_COUNT_MAX)
+    throw new RangeError(`ordinal ${ordinal} is outside 0..${MEMBER_COUNT_MAX - 1}`);
   return groupId.slice(0, PREFIX_LENGTH) + (ordinal + 1).toString(16).padStart(MEMBER_HEX_DIGITS, '0');
 }
 

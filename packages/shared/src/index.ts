@@ -22,14 +22,49 @@ export { storableJson } from './storable-json.ts';
 export type { StorableJson } from './storable-json.ts';
 export { instantSchema, pageOf, pageQuery, problemSchema, queryInteger } from './rest/common.ts';
 export type { ProblemBody } from './rest/common.ts';
-export { acceptedFlowSchema, batchAnswerSchema, flowPageSchema, flowSchema, listedFlowSchema, progressListSchema, progressSchema } from './rest/flow-answers.ts';
+export {
+  acceptedFlowSchema,
+  batchAnswerSchema,
+  flowPageSchema,
+  flowSchema,
+  listedFlowSchema,
+  progressListSchema,
+  progressSchema,
+} from './rest/flow-answers.ts';
 export type { AcceptedFlow, FlowAnswer, ListedFlowAnswer, PhaseAnswer } from './rest/flow-answers.ts';
 export { batchLineSchema, flowListQuery, newFlowSchema, PRIORITY_DEFAULT } from './rest/flow-requests.ts';
 export type { BatchLineBody, FlowListQuery, NewFlowBody } from './rest/flow-requests.ts';
 export { livenessSchema, readinessSchema, redisHealthSchema } from './rest/health.ts';
 export { createdKeySchema, keyListQuery, keyPageSchema, keySchema, keyScopeQuery, newKeySchema } from './rest/keys.ts';
 export type { KeyAnswer, NewKeyBody } from './rest/keys.ts';
-export { COLUMN_TYPES, datasetBodySchema, datasetColumnSchema, datasetListSchema, datasetNameSchema, datasetRowsSchema, datasetSchema } from './imports/dataset-schemas.ts';
+export {
+  COLUMN_TYPES,
+  datasetBodySchema,
+  datasetColumnSchema,
+  datasetListSchema,
+  datasetNameSchema,
+  datasetRowsSchema,
+  datasetSchema,
+} from './imports/dataset-schemas.ts';
 export type { DatasetAnswer, DatasetBody, DatasetColumn, DatasetColumnType } from './imports/dataset-schemas.ts';
-export { acceptedContentSchema, createdImportSchema, csvOptionsSchema, importBodySchema, importListQuery, importListSchema, importSchema, plainListQuery, rejectListSchema, rejectSchema } from './imports/import-schemas.ts';
-export type { AcceptedContentAnswer, CreatedImportAnswer, CsvOptions, ImportAnswer, ImportBody, ImportListQuery, RejectAnswer } from './imports/import-schemas.ts';
+export {
+  acceptedContentSchema,
+  createdImportSchema,
+  csvOptionsSchema,
+  importBodySchema,
+  importListQuery,
+  importListSchema,
+  importSchema,
+  plainListQuery,
+  rejectListSchema,
+  rejectSchema,
+} from './imports/import-schemas.ts';
+export type {
+  AcceptedContentAnswer,
+  CreatedImportAnswer,
+  CsvOptions,
+  ImportAnswer,
+  ImportBody,
+  ImportListQuery,
+  RejectAnswer,
+} from './imports/import-schemas.ts';

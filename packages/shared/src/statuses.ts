@@ -11,7 +11,18 @@ export type FlowStatus = (typeof FLOW_STATUSES)[number];
  * pending: needs other phases first. queued: ready to run. running: claimed under a lease. retrying: failed, will run again at its time.
  * waiting: parked for a signal or a time. skipped: a phase it needs failed. quarantined: its process died too often under it.
  */
-export const PHASE_STATUSES = ['pending', 'queued', 'running', 'retrying', 'waiting', 'completed', 'failed', 'skipped', 'cancelled', 'quarantined'] as const;
+export const PHASE_STATUSES = [
+  'pending',
+  'queued',
+  'running',
+  'retrying',
+  'waiting',
+  'completed',
+  'failed',
+  'skipped',
+  'cancelled',
+  'quarantined',
+] as const;
 export type PhaseStatus = (typeof PHASE_STATUSES)[number];
 
 /** How an attempt that did not complete its phase ended. `interrupted` and `lost` cost no attempt: the process stopped or its lease ran out. */

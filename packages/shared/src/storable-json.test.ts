@@ -42,10 +42,13 @@ describe('storableJson', () => {
     expect(problemOf(value)).toContain('surrogate');
   });
 
-  it.each(['\\u0000', '\\\\u0000', '\\\\\\u0000', '\\ud800', '\\\\ud83d', 'u0000', '😀', '\u0001\u001f', 'D800'])('keeps text that only looks like an escape: %j', (text) => {
-    const answer = storableJson({ [text]: text }, BYTES_MAX);
-    expect(answer).toEqual({ ok: true, text: JSON.stringify({ [text]: text }) });
-  });
+  it.each(['\\u0000', '\\\\u0000', '\\\\\\u0000', '\\ud800', '\\\\ud83d', 'u0000', '😀', '\u0001\u001f', 'D800'])(
+    'keeps text that only looks like an escape: %j',
+    (text) => {
+      const answer = storableJson({ [text]: text }, BYTES_MAX);
+      expect(answer).toEqual({ ok: true, text: JSON.stringify({ [text]: text }) });
+    },
+  );
 
   it('accepts exactly the text without NUL and lone surrogates', () => {
     const part = fc.constantFrom('\\', '\0', '\ud83d', '\ude00', 'u0000', 'ud83d', '"', 'x', '\\u');
@@ -60,7 +63,12 @@ describe('storableJson', () => {
   it('says of a circle, a BigInt and a throwing toJSON that they are no JSON', () => {
     const circle: Record<string, unknown> = {};
     circle['self'] = circle;
-    const deaf = { toJSON: () => { throw 'not an Error'; } };
+    const deaf = {
+      toJSON: () => {
+        // oxlint-disable-next-line typescript/only-throw-error -- this is what is tested
+        throw 'not an Error';
+      },
+    };
     expect(problemOf(circle)).toMatch(/^it is not JSON: .*circular/);
     expect(problemOf({ n: 1n })).toMatch(/^it is not JSON: .*BigInt/);
     expect(problemOf(deaf)).toBe('it is not JSON: unknown reason');

@@ -17,9 +17,12 @@ describe('statuses and events', () => {
     expect(ends.map((status) => `import.${status}`)).toEqual([...IMPORT_END_EVENTS]);
   });
 
-  it.each(['flow.queued', 'flow.started', 'phase.completed', 'phase.failed', 'log', 'import.chunk', ''])('do not take %j for the end of a run', (type) => {
-    expect(isEndEvent(type)).toBe(false);
-  });
+  it.each(['flow.queued', 'flow.started', 'phase.completed', 'phase.failed', 'log', 'import.chunk', ''])(
+    'do not take %j for the end of a run',
+    (type) => {
+      expect(isEndEvent(type)).toBe(false);
+    },
+  );
 
   it('take every end event for the end of a run', () => {
     expect([...FLOW_END_EVENTS, ...IMPORT_END_EVENTS].every(isEndEvent)).toBe(true);
@@ -28,7 +31,8 @@ describe('statuses and events', () => {
 
 describe('roleAllows', () => {
   it('lets every role do what the roles before it may, and nothing above', () => {
-    for (const [held, role] of ROLES.entries()) expect(ROLES.map((needed) => roleAllows(role, needed))).toEqual(ROLES.map((_, needed) => held >= needed));
+    for (const [held, role] of ROLES.entries())
+      expect(ROLES.map((needed) => roleAllows(role, needed))).toEqual(ROLES.map((_, needed) => held >= needed));
   });
 });
 

@@ -13,31 +13,53 @@ afterAll(async () => {
 });
 
 const POOLS = ['main', 'hot', 'long'] as const;
-const openDatabase = (options: Partial<Parameters<typeof createDatabase>[0]> = {}): Database => createDatabase({ url: test.url, name: 'probe', onError: () => undefined, ...options });
-const backendOf = async (client: Pick<PoolClient, 'query'>) => (await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows[0]?.pid ?? 0;
+const openDatabase = (options: Partial<Parameters<typeof createDatabase>[0]> = {}): Database =>
+  createDatabase({ url: test.url, name: 'probe', onError: () => undefined, ...options });
+const backendOf = async (client: Pick<PoolClient, 'query'>) =>
+  (await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows[0]?.pid ?? 0;
 const terminate = (pid: number) => test.database.main.query('SELECT pg_terminate_backend($1)', [pid]);
 
 describe('every pool', () => {
   it.each(POOLS)('%s has all time-outs of a session, and tells its name', async (kind) => {
     const settings = await test.database[kind].query<{ name: string; setting: string }>(
-      "SELECT name, setting FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'client_connection_check_interval', 'TimeZone', 'application_name')");
+      "SELECT name, setting FROM pg_settings WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'client_connection_check_interval', 'TimeZone', 'application_name')",
+    );
     expect(Object.fromEntries(settings.rows.map((row) => [row.name, row.setting]))).toEqual({
-      statement_timeout: kind === 'long' ? '120000' : '15000', lock_timeout: '5000', idle_in_transaction_session_timeout: '10000', client_connection_check_interval: '5000', TimeZone: 'UTC', application_name: `test/${kind}`,
+      statement_timeout: kind === 'long' ? '120000' : '15000',
+      lock_timeout: '5000',
+      idle_in_transaction_session_timeout: '10000',
+      client_connection_check_interval: '5000',
+      TimeZone: 'UTC',
+      application_name: `test/${kind}`,
     });
   });
 
   it('has no plan of the hot statements depend on what a table held at some time', async () => {
-    const settings = await test.database.hot.query<{ name: string; setting: string }>("SELECT name, setting FROM pg_settings WHERE name IN ('enable_seqscan', 'enable_nestloop', 'enable_mergejoin', 'jit', 'plan_cache_mode')");
-    expect(Object.fromEntries(settings.rows.map((row) => [row.name, row.setting]))).toEqual({ enable_seqscan: 'off', enable_nestloop: 'off', enable_mergejoin: 'off', jit: 'off', plan_cache_mode: 'force_generic_plan' });
+    const settings = await test.database.hot.query<{ name: string; setting: string }>(
+      "SELECT name, setting FROM pg_settings WHERE name IN ('enable_seqscan', 'enable_nestloop', 'enable_mergejoin', 'jit', 'plan_cache_mode')",
+    );
+    expect(Object.fromEntries(settings.rows.map((row) => [row.name, row.setting]))).toEqual({
+      enable_seqscan: 'off',
+      enable_nestloop: 'off',
+      enable_mergejoin: 'off',
+      jit: 'off',
+      plan_cache_mode: 'force_generic_plan',
+    });
   });
 });
 
 describe('a connection that is killed', () => {
   it.each(POOLS)('while idle in %s is reported, and the next query has another', async (kind) => {
     const reported: string[] = [];
-    const database = openDatabase({ onError: (error) => { reported.push(error.message); } });
+    const database = openDatabase({
+      onError: (error) => {
+        reported.push(error.message);
+      },
+    });
     await terminate(await backendOf(database[kind]));
-    await eventually(() => { expect(reported).toHaveLength(1); });
+    await eventually(() => {
+      expect(reported).toHaveLength(1);
+    });
     expect((await database[kind].query('SELECT 1')).rowCount).toBe(1);
     await database.close();
   });
@@ -80,7 +102,8 @@ describe('a transaction', () => {
 
   it('gives its client back, whatever happens', async () => {
     const database = openDatabase({ poolMax: { main: 1 } });
-    for (let round = 0; round < 3; round += 1) await expect(inTransaction(database.main, (client) => client.query('SELECT 1/0'))).rejects.toMatchObject({ code: '22012' });
+    for (let round = 0; round < 3; round += 1)
+      await expect(inTransaction(database.main, (client) => client.query('SELECT 1/0'))).rejects.toMatchObject({ code: '22012' });
     expect(database.main.idleCount).toBe(1);
     await database.close();
   });

@@ -1,5 +1,6 @@
 // Connections to PostgreSQL: pools with their time-outs, transactions, and the translation of driver errors. Only this package imports `pg`.
 import { AppError } from '@millrace/shared';
+import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 
 /** What a statement runs on: a pool or a client inside a transaction. */
@@ -30,8 +31,11 @@ export type DatabaseOptions = {
 /** Time-outs of every session, in milliseconds. A zombie that holds a row lock is ended by the server after the idle limit. */
 const SESSION_MS = { statement: 15_000, lock: 5_000, idleInTransaction: 10_000, connect: 3_000 };
 /** COPY of one chunk runs as one statement, so it may take longer. */
+/** A server that says nothing, not even that a statement took too long, is given up after this. Not for COPY, whose answer may take longer. */
+const ANSWER_MS = SESSION_MS.statement + 2_000;
 const LONG_STATEMENT_MS = 120_000;
 /** More handlers than connections may want a transaction at once: they wait for each other rather than fail. */
+const CLOSE_MS = 2_000;
 const LONG_CONNECT_MS = 30_000;
 
 /**
@@ -40,10 +44,15 @@ const LONG_CONNECT_MS = 30_000;
  * and nested loops over results whose size the planner takes for one row. With both switched off, index look-ups by the array and
  * hash joins remain, which are right at every size. Just-in-time compilation never pays for such statements.
  */
-const HOT_SETTINGS = '-c enable_seqscan=off -c enable_nestloop=off -c enable_mergejoin=off -c jit=off -c plan_cache_mode=force_generic_plan';
+const HOT_SETTINGS =
+  '-c enable_seqscan=off -c enable_nestloop=off -c enable_mergejoin=off -c jit=off -c plan_cache_mode=force_generic_plan';
 
 export function createDatabase(options: DatabaseOptions): Database {
-  const pool = (kind: string, max: number, extra: { settings?: string; statementMs?: number; connectMs?: number } = {}) => {
+  const pool = (
+    kind: string,
+    max: number,
+    extra: { settings?: string; statementMs?: number; connectMs?: number; answerMs?: number } = {},
+  ) => {
     const made = new pg.Pool({
       connectionString: options.url,
       application_name: `${options.name}/${kind}`,
@@ -52,6 +61,8 @@ export function createDatabase(options: DatabaseOptions): Database {
       idleTimeoutMillis: 30_000,
       connectionTimeoutMillis: extra.connectMs ?? SESSION_MS.connect,
       keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
+      ...(extra.answerMs === undefined ? {} : { query_timeout: extra.answerMs }),
       options: sessionSettings(extra),
     });
     made.on('error', options.onError);
@@ -59,8 +70,8 @@ export function createDatabase(options: DatabaseOptions): Database {
     made.on('connect', (client) => client.on('error', () => undefined));
     return made;
   };
-  const main = pool('main', options.poolMax?.main ?? 8);
-  const hot = pool('hot', options.poolMax?.hot ?? 4, { settings: HOT_SETTINGS });
+  const main = pool('main', options.poolMax?.main ?? 8, { answerMs: ANSWER_MS });
+  const hot = pool('hot', options.poolMax?.hot ?? 4, { settings: HOT_SETTINGS, answerMs: ANSWER_MS });
   const long = pool('long', options.poolMax?.long ?? 16, { statementMs: LONG_STATEMENT_MS, connectMs: LONG_CONNECT_MS });
   return {
     main,
@@ -68,7 +79,8 @@ export function createDatabase(options: DatabaseOptions): Database {
     long,
     transaction: (fn) => inTransaction(main, fn),
     close: async () => {
-      await Promise.all([main.end(), hot.end(), long.end()]);
+      // A client that is still out, with a handler that was left behind, must not keep the process.
+      await Promise.race([Promise.all([main.end(), hot.end(), long.end()]), delay(CLOSE_MS, undefined, { ref: false })]);
     },
   };
 }
@@ -114,8 +126,18 @@ export async function connect(pool: pg.Pool): Promise<PoolClient> {
 
 /** SQLSTATE classes that mean "not now": connection, resources, operator intervention, transaction rollback; plus what the driver says of a lost socket. */
 const TRANSIENT_STATES = /^(08|53|57|40|55P03|25P0[23])/;
-const TRANSIENT_CODES = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
-const TRANSIENT_MESSAGES = /Connection terminated|timeout exceeded when trying to connect|timeout expired|not queryable|connection error/i;
+const TRANSIENT_CODES = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+]);
+const TRANSIENT_MESSAGES =
+  /Query read timeout|Connection terminated|timeout exceeded when trying to connect|timeout expired|not queryable|connection error/i;
 
 /** True when the same statement may succeed later, unchanged. */
 export function isTransient(error: unknown): boolean {
@@ -133,7 +155,11 @@ export function isDataFault(error: unknown): boolean {
 // By shape rather than by `instanceof`: the system's own errors are no instances of a test realm's Error.
 function parts(error: unknown): { code: string | undefined; message: string; errors: readonly unknown[] } {
   const { code, message, errors } = (error ?? {}) as { code?: unknown; message?: unknown; errors?: unknown };
-  return { code: typeof code === 'string' ? code : undefined, message: typeof message === 'string' ? message : '', errors: Array.isArray(errors) ? errors : [] };
+  return {
+    code: typeof code === 'string' ? code : undefined,
+    message: typeof message === 'string' ? message : '',
+    errors: Array.isArray(errors) ? errors : [],
+  };
 }
 
 /** Wraps a driver error that means "not now"; leaves every other error as it is. */

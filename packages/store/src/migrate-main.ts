@@ -4,8 +4,8 @@ import { ensureSelftestTable } from './selftest-table.ts';
 
 const EXIT_CONFIG = 78;
 const databaseUrl = process.env['DATABASE_URL'];
-if (databaseUrl === undefined || !URL.canParse(databaseUrl)) {
-  process.stderr.write('migrate: DATABASE_URL must be the URL of a PostgreSQL database\n');
+if (databaseUrl === undefined || !/^postgres(ql)?:$/.test(URL.parse(databaseUrl)?.protocol ?? '')) {
+  process.stderr.write('migrate: DATABASE_URL must be the URL of a PostgreSQL database: postgres://…\n');
   process.exit(EXIT_CONFIG);
 }
 try {

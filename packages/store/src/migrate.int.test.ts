@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { startProcess } from '@millrace/testing';
 import { createDatabase, type Database } from './database.ts';
 import { readInstance } from './instance.ts';
 import { migrate, readMigrations, schemaVersion } from './migrate.ts';
@@ -35,7 +36,8 @@ afterEach(async () => {
 });
 
 const rows = async <Row extends object>(sql: string) => (await database.main.query<Row>(sql)).rows;
-const exists = async (table: string) => (await rows<{ exists: boolean }>(`SELECT to_regclass('${table}') IS NOT NULL AS exists`))[0]?.exists;
+const exists = async (table: string) =>
+  (await rows<{ exists: boolean }>(`SELECT to_regclass('${table}') IS NOT NULL AS exists`))[0]?.exists;
 
 describe('migrate', () => {
   it('brings an empty database to the schema of this code', async () => {
@@ -43,7 +45,9 @@ describe('migrate', () => {
     expect(await schemaVersion(database.main)).toBe(0);
     expect(await migrate(url)).toEqual(names);
     expect(await schemaVersion(database.main)).toBe(names.length);
-    expect(await Promise.all(['flows', 'phases', 'events', 'attempts', 'steps', 'api_keys'].map((table) => exists(`millrace.${table}`)))).toEqual(Array.from({ length: 6 }, () => true));
+    expect(
+      await Promise.all(['flows', 'phases', 'events', 'attempts', 'steps', 'api_keys'].map((table) => exists(`millrace.${table}`))),
+    ).toEqual(Array.from({ length: 6 }, () => true));
   });
 
   it('has nothing to do the second time', async () => {
@@ -69,7 +73,11 @@ describe('migrate', () => {
     await rows('CREATE SCHEMA millrace CREATE TABLE attempts (mine int)');
     await expect(migrate(url)).rejects.toMatchObject({ message: 'migration 0002_flows.sql failed', cause: { code: '42P07' } });
     expect(await schemaVersion(database.main)).toBe(1);
-    expect([await exists('millrace.api_keys'), await exists('millrace.flows'), await exists('millrace.phases')]).toEqual([true, false, false]);
+    expect([await exists('millrace.api_keys'), await exists('millrace.flows'), await exists('millrace.phases')]).toEqual([
+      true,
+      false,
+      false,
+    ]);
     await rows('DROP TABLE millrace.attempts');
     expect((await migrate(url))[0]).toBe('0002_flows.sql');
   });
@@ -77,7 +85,21 @@ describe('migrate', () => {
   it('leaves the lock free after a failure', async () => {
     await rows('CREATE SCHEMA millrace CREATE TABLE attempts (mine int)');
     await expect(migrate(url)).rejects.toThrow();
-    expect(await rows("SELECT FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())")).toEqual([]);
+    expect(
+      await rows(
+        "SELECT FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+      ),
+    ).toEqual([]);
+  });
+});
+
+describe('npm run migrate', () => {
+  it.each(['http://127.0.0.1/x', 'nothing'])('ends with exit code 78 and one clear line when DATABASE_URL is %s', async (wrong) => {
+    const migrating = startProcess('packages/store/src/migrate-main.ts', { env: { DATABASE_URL: wrong } });
+    expect(await migrating.exited).toBe(78);
+    expect(migrating.logs.map((entry) => entry.msg)).toEqual([
+      expect.stringContaining('DATABASE_URL must be the URL of a PostgreSQL database'),
+    ]);
   });
 });
 

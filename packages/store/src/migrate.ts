@@ -33,8 +33,15 @@ export async function migrate(databaseUrl: string): Promise<string[]> {
   try {
     await client.query(`SELECT pg_advisory_lock(${MIGRATION_LOCK})`);
     await client.query('CREATE SCHEMA IF NOT EXISTS millrace');
-    await client.query('CREATE TABLE IF NOT EXISTS millrace.migrations (version int PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())');
-    const applied = new Map((await client.query<{ version: number; checksum: string }>('SELECT version, checksum FROM millrace.migrations')).rows.map((row) => [row.version, row.checksum]));
+    await client.query(
+      'CREATE TABLE IF NOT EXISTS millrace.migrations (version int PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())',
+    );
+    const applied = new Map(
+      (await client.query<{ version: number; checksum: string }>('SELECT version, checksum FROM millrace.migrations')).rows.map((row) => [
+        row.version,
+        row.checksum,
+      ]),
+    );
     const done: string[] = [];
     for (const migration of await readMigrations()) {
       const checksum = applied.get(migration.version);
@@ -53,7 +60,11 @@ async function apply(client: pg.Client, migration: Migration): Promise<void> {
   await client.query('BEGIN');
   try {
     await client.query(migration.sql);
-    await client.query('INSERT INTO millrace.migrations (version, name, checksum) VALUES ($1, $2, $3)', [migration.version, migration.name, migration.checksum]);
+    await client.query('INSERT INTO millrace.migrations (version, name, checksum) VALUES ($1, $2, $3)', [
+      migration.version,
+      migration.name,
+      migration.checksum,
+    ]);
     await client.query('COMMIT');
   } catch (error) {
     await client.query('ROLLBACK');

@@ -3,7 +3,17 @@
 
 export { fileFault } from './types.ts';
 export type {
-  ColumnSpec, ColumnType, CsvDialect, FileChunk, FileFault, FileFaultCode, FileFormat, FileIndex, LineEnd, Reject, RejectCode,
+  ColumnSpec,
+  ColumnType,
+  CsvDialect,
+  FileChunk,
+  FileFault,
+  FileFaultCode,
+  FileFormat,
+  FileIndex,
+  LineEnd,
+  Reject,
+  RejectCode,
 } from './types.ts';
 export { createChunkIndexer } from './indexing/chunk-indexer.ts';
 export type { ChunkIndexer, ChunkIndexerOptions } from './indexing/chunk-indexer.ts';

@@ -2,8 +2,7 @@
 // Leaves the REST schemas to packages/shared and every rule to the modules that keep it.
 
 export type ColumnType =
-  | 'text' | 'integer' | 'bigint' | 'numeric' | 'double' | 'boolean'
-  | 'date' | 'timestamptz' | 'uuid' | 'inet' | 'json' | 'enum';
+  'text' | 'integer' | 'bigint' | 'numeric' | 'double' | 'boolean' | 'date' | 'timestamptz' | 'uuid' | 'inet' | 'json' | 'enum';
 
 export interface ColumnSpec {
   name: string;
@@ -41,12 +40,32 @@ export interface CsvDialect {
 export type FileFormat = 'csv' | 'ndjson';
 
 export type RejectCode =
-  | 'column-count' | 'bad-quote' | 'encoding' | 'nul' | 'type' | 'required' | 'range'
-  | 'length' | 'enum' | 'pattern' | 'duplicate' | 'constraint' | 'json' | 'too-deep';
+  | 'column-count'
+  | 'bad-quote'
+  | 'encoding'
+  | 'nul'
+  | 'type'
+  | 'required'
+  | 'range'
+  | 'length'
+  | 'enum'
+  | 'pattern'
+  | 'duplicate'
+  | 'constraint'
+  | 'json'
+  | 'too-deep';
 
 export type FileFaultCode =
-  | 'header-mismatch' | 'unterminated-quote' | 'record-too-large' | 'unsupported-encoding' | 'unsupported-file'
-  | 'corrupt-archive' | 'decompression-limit' | 'source-changed' | 'too-many-rejects' | 'empty-file';
+  | 'header-mismatch'
+  | 'unterminated-quote'
+  | 'record-too-large'
+  | 'unsupported-encoding'
+  | 'unsupported-file'
+  | 'corrupt-archive'
+  | 'decompression-limit'
+  | 'source-changed'
+  | 'too-many-rejects'
+  | 'empty-file';
 
 /** One row that cannot be loaded: the first column at fault, in the order of the dataset's columns. */
 export interface Reject {

@@ -27,7 +27,10 @@ const escapes: Record<string, string> = { '\\\\': '\\', '\\t': '\t', '\\n': '\n'
 /** Reads COPY text as PostgreSQL does. */
 export function parseCopyText(text: string): (string | null)[][] {
   const decode = (cell: string) => (cell === '\\N' ? null : cell.replaceAll(/\\[\\tnr]/g, (escape) => escapes[escape] ?? escape));
-  return text.split('\n').slice(0, -1).map((line) => line.split('\t').map(decode));
+  return text
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => line.split('\t').map(decode));
 }
 
 export function indexBytes(bytes: Buffer, options: LoadOptions = {}): FileIndex | FileFault {
@@ -52,12 +55,23 @@ export function loadText(input: string | Buffer, options: LoadOptions = {}): Loa
   const loaded: Loaded = { fault: null, index: null, copyColumns: [], rows: [], lines: [], rejects: [], chunkRows: [] };
   const index = indexBytes(bytes, options);
   if (index.kind === 'fault') return { ...loaded, fault: index };
-  const mapped = mapColumns({ ...index, columns, onUnknownColumn, isPositional: !index.dialect.header, ...(options.mapping === undefined ? {} : { mapping: options.mapping }) });
+  const mapped = mapColumns({
+    ...index,
+    columns,
+    onUnknownColumn,
+    isPositional: !index.dialect.header,
+    ...(options.mapping === undefined ? {} : { mapping: options.mapping }),
+  });
   if (!mapped.ok) return { ...loaded, index, fault: mapped.fault };
   const { partBytes = 1024, rejectLimit = 1000 } = options;
   const reader = createRowReader({ plan: mapped.plan, columns, dialect: index.dialect, format: index.format, partBytes, rejectLimit });
-  const chunkRows = index.chunks.map(({ byteOffset, byteLength, firstLine }) => reader.readChunk(bytes.subarray(byteOffset, byteOffset + byteLength), firstLine));
-  const text = chunkRows.flatMap((chunk) => chunk.copyText).map((part) => part.toString('utf8')).join('');
+  const chunkRows = index.chunks.map(({ byteOffset, byteLength, firstLine }) =>
+    reader.readChunk(bytes.subarray(byteOffset, byteOffset + byteLength), firstLine),
+  );
+  const text = chunkRows
+    .flatMap((chunk) => chunk.copyText)
+    .map((part) => part.toString('utf8'))
+    .join('');
   return {
     fault: null,
     index,

@@ -9,7 +9,15 @@ export type FlowBody = {
   run: number;
   outputs: Record<string, unknown>;
   error?: { code: string; message: string; phase?: string };
-  phases: { id: string; name: string; status: string; attempts: number; output?: unknown; startedAt: string | null; finishedAt: string | null }[];
+  phases: {
+    id: string;
+    name: string;
+    status: string;
+    attempts: number;
+    output?: unknown;
+    startedAt: string | null;
+    finishedAt: string | null;
+  }[];
 };
 
 export type EventBody = { seq: number; flowId: string; type: string; phase?: string; at: string; data: Record<string, unknown> };
@@ -31,20 +39,26 @@ export async function readFlowBody(client: RestClient, id: string): Promise<Flow
 
 /** The flow once it has ended. @throws when it has not within the time. */
 export async function flowEnded(client: RestClient, id: string, withinMs = 20_000): Promise<FlowBody> {
-  return eventually(async () => {
-    const flow = await readFlowBody(client, id);
-    if (!TERMINAL.includes(flow.status)) throw new Error(`flow ${id} is ${flow.status}`);
-    return flow;
-  }, { withinMs });
+  return eventually(
+    async () => {
+      const flow = await readFlowBody(client, id);
+      if (!TERMINAL.includes(flow.status)) throw new Error(`flow ${id} is ${flow.status}`);
+      return flow;
+    },
+    { withinMs },
+  );
 }
 
 /** The flow once a phase of it runs. */
 export async function phaseRunning(client: RestClient, id: string, withinMs = 20_000): Promise<FlowBody> {
-  return eventually(async () => {
-    const flow = await readFlowBody(client, id);
-    if (!flow.phases.some((phase) => phase.status === 'running')) throw new Error(`no phase of ${id} runs`);
-    return flow;
-  }, { withinMs });
+  return eventually(
+    async () => {
+      const flow = await readFlowBody(client, id);
+      if (!flow.phases.some((phase) => phase.status === 'running')) throw new Error(`no phase of ${id} runs`);
+      return flow;
+    },
+    { withinMs },
+  );
 }
 
 /** All events of a flow, page by page. */

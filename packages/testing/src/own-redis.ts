@@ -38,8 +38,12 @@ export async function startOwnRedis(): Promise<OwnRedis> {
       child.kill('SIGKILL');
       await exited;
     },
-    freeze: () => { running?.kill('SIGSTOP'); },
-    thaw: () => { running?.kill('SIGCONT'); },
+    freeze: () => {
+      running?.kill('SIGSTOP');
+    },
+    thaw: () => {
+      running?.kill('SIGCONT');
+    },
   };
 }
 

@@ -16,7 +16,10 @@ export type RestClient = {
 export function createRestClient({ baseUrl, key }: { baseUrl: string; key: string | null }): RestClient {
   const authorization: Record<string, string> = key === null ? {} : { authorization: `Bearer ${key}` };
   const send = async <Body>(path: string, init: RequestInit): Promise<RestAnswer<Body>> => {
-    const response = await fetch(`${baseUrl}${path}`, { ...init, headers: { ...authorization, ...(init.headers as Record<string, string> | undefined) } });
+    const response = await fetch(`${baseUrl}${path}`, {
+      ...init,
+      headers: { ...authorization, ...(init.headers as Record<string, string> | undefined) },
+    });
     const text = await response.text();
     const isJson = response.headers.get('content-type')?.includes('json') === true;
     return { status: response.status, headers: response.headers, body: (isJson ? JSON.parse(text) : text) as Body };
@@ -25,15 +28,29 @@ export function createRestClient({ baseUrl, key }: { baseUrl: string; key: strin
     baseUrl,
     get: (path, headers = {}) => send(path, { headers }),
     post: (path, body, headers = {}) =>
-      send(path, { method: 'POST', headers: body === undefined ? headers : { 'content-type': 'application/json', ...headers }, ...(body === undefined ? {} : { body: JSON.stringify(body) }) }),
+      send(path, {
+        method: 'POST',
+        headers: body === undefined ? headers : { 'content-type': 'application/json', ...headers },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      }),
     send,
-    events: (path, options = {}) => readEvents(`${baseUrl}${path}`, { ...authorization, ...(options.lastEventId === undefined ? {} : { 'last-event-id': options.lastEventId }) }, options.signal),
+    events: (path, options = {}) =>
+      readEvents(
+        `${baseUrl}${path}`,
+        { ...authorization, ...(options.lastEventId === undefined ? {} : { 'last-event-id': options.lastEventId }) },
+        options.signal,
+      ),
   };
 }
 
-async function* readEvents(url: string, headers: Record<string, string>, signal: AbortSignal | undefined): AsyncGenerator<EventSourceMessage> {
+async function* readEvents(
+  url: string,
+  headers: Record<string, string>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<EventSourceMessage> {
   const response = await fetch(url, { headers: { ...headers, accept: 'text/event-stream' }, ...(signal === undefined ? {} : { signal }) });
-  if (response.status !== 200 || response.body === null) throw new Error(`the stream answered ${response.status}: ${await response.text()}`);
+  if (response.status !== 200 || response.body === null)
+    throw new Error(`the stream answered ${response.status}: ${await response.text()}`);
   const messages: EventSourceMessage[] = [];
   const parser = createParser({ onEvent: (message) => messages.push(message) });
   for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {

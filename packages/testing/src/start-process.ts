@@ -27,13 +27,21 @@ export type StartOptions = { env: Record<string, string>; cwd?: string };
 
 /** @param mainFile path from the root of the repository, such as `apps/worker/src/main.ts` */
 export function startProcess(mainFile: string, { env, cwd }: StartOptions): TestProcess {
-  const child = spawn(process.execPath, [`${REPOSITORY}${mainFile}`], { env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env }, cwd: cwd ?? REPOSITORY, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [`${REPOSITORY}${mainFile}`], {
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
+    cwd: cwd ?? REPOSITORY,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const { logs, logged } = collectLogs(child);
   const exited = once(child, 'exit').then(([code]) => code as number | null);
   return {
     pid: child.pid ?? -1,
     logs,
-    logged: (match) => Promise.race([logged(match), exited.then((code) => Promise.reject(new Error(`${mainFile} ended with ${code}: ${JSON.stringify(logs.slice(-5))}`)))]),
+    logged: (match) =>
+      Promise.race([
+        logged(match),
+        exited.then((code) => Promise.reject(new Error(`${mainFile} ended with ${code}: ${JSON.stringify(logs.slice(-5))}`))),
+      ]),
     signal: (name) => {
       child.kill(name);
     },

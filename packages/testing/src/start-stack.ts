@@ -60,10 +60,13 @@ export async function createTestStack(options: StackOptions = {}): Promise<TestS
       const api = start('apps/api/src/main.ts', extraEnv);
       const url = `http://127.0.0.1:${extraEnv['MILLRACE_PORT'] ?? port}/health/ready`;
       await Promise.race([
-        eventually(async () => {
-          const response = await fetch(url);
-          if (response.status !== 200) throw new Error(`not ready: ${response.status}`);
-        }, { withinMs: READY_WITHIN_MS }),
+        eventually(
+          async () => {
+            const response = await fetch(url);
+            if (response.status !== 200) throw new Error(`not ready: ${response.status}`);
+          },
+          { withinMs: READY_WITHIN_MS },
+        ),
         api.exited.then((code) => Promise.reject(new Error(`the API ended with ${code}: ${JSON.stringify(api.logs.slice(-5))}`))),
       ]);
       return api;
@@ -92,7 +95,11 @@ export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
-  await new Promise<void>((resolve) => server.close(() => { resolve(); }));
+  await new Promise<void>((resolve) =>
+    server.close(() => {
+      resolve();
+    }),
+  );
   if (address === null || typeof address === 'string') throw new Error('no port was given');
   return address.port;
 }

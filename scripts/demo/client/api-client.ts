@@ -21,11 +21,22 @@ export type ApiClient = {
   get<Schema extends z.ZodType>(request: ApiRequest, schema: Schema): Promise<z.infer<Schema>>;
 };
 
-const problemSchema = z.object({ title: z.string(), detail: z.string().optional(), code: z.string().optional(), errors: z.array(z.object({ pointer: z.string(), message: z.string() })).optional() });
+const problemSchema = z.object({
+  title: z.string(),
+  detail: z.string().optional(),
+  code: z.string().optional(),
+  errors: z.array(z.object({ pointer: z.string(), message: z.string() })).optional(),
+});
 
 export function createApiClient({ baseUrl, key, signal }: { baseUrl: string; key: string; signal: AbortSignal }): ApiClient {
   const send = async (request: ApiRequest): Promise<Response> => {
-    const response = await attempt(request, () => fetch(new URL(request.path, baseUrl), { ...requestInit(request), headers: { ...requestHeaders(request), authorization: `Bearer ${key}` }, signal }));
+    const response = await attempt(request, () =>
+      fetch(new URL(request.path, baseUrl), {
+        ...requestInit(request),
+        headers: { ...requestHeaders(request), authorization: `Bearer ${key}` },
+        signal,
+      }),
+    );
     if (response.ok || request.allow?.includes(response.status)) return response;
     throw await problemError(request, response);
   };
@@ -35,7 +46,10 @@ export function createApiClient({ baseUrl, key, signal }: { baseUrl: string; key
       const response = await send(request);
       const parsed = schema.safeParse(await attempt(request, () => response.json()));
       if (parsed.success) return parsed.data;
-      throw new DemoError('failed', `The answer to ${request.method} ${request.path} is not what was expected: ${z.prettifyError(parsed.error)}`);
+      throw new DemoError(
+        'failed',
+        `The answer to ${request.method} ${request.path} is not what was expected: ${z.prettifyError(parsed.error)}`,
+      );
     },
   };
 }
@@ -74,7 +88,9 @@ async function problemError(request: ApiRequest, response: Response): Promise<De
   const what = `${request.method} ${request.path} was answered with ${response.status}`;
   if (!parsed.success) return new DemoError('failed', `${what}.`, text === '' ? {} : { advice: [text.slice(0, 200)] });
   const { title, detail, code, errors = [] } = parsed.data;
-  return new DemoError('failed', `${what}${code === undefined ? '' : ` ${code}`}: ${detail ?? title}`, { advice: errors.map(({ pointer, message }) => `${pointer}: ${message}`) });
+  return new DemoError('failed', `${what}${code === undefined ? '' : ` ${code}`}: ${detail ?? title}`, {
+    advice: errors.map(({ pointer, message }) => `${pointer}: ${message}`),
+  });
 }
 
 function readJson(text: string): unknown {

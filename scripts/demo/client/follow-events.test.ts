@@ -24,7 +24,13 @@ function scripted(answers: readonly Answer[]): { client: ApiClient; asked: ApiRe
 
 async function follow(client: ApiClient, signal = new AbortController().signal): Promise<string[]> {
   const seen: string[] = [];
-  for await (const event of followEvents({ client, path: '/v1/flows/x/events', signal, isEnd: ({ event: name }) => name === 'flow.completed' })) seen.push(`${event.event} ${event.data}`);
+  for await (const event of followEvents({
+    client,
+    path: '/v1/flows/x/events',
+    signal,
+    isEnd: ({ event: name }) => name === 'flow.completed',
+  }))
+    seen.push(`${event.event} ${event.data}`);
   return seen;
 }
 
@@ -32,7 +38,9 @@ const RETRY = 'retry: 1\n\n';
 
 describe('followEvents', () => {
   it('ends with the last event', async () => {
-    const { client, asked } = scripted([{ text: 'id: e.1\nevent: flow.started\ndata: 1\n\nid: e.2\nevent: flow.completed\ndata: 2\n\nevent: late\ndata: 3\n\n' }]);
+    const { client, asked } = scripted([
+      { text: 'id: e.1\nevent: flow.started\ndata: 1\n\nid: e.2\nevent: flow.completed\ndata: 2\n\nevent: late\ndata: 3\n\n' },
+    ]);
     expect(await follow(client)).toEqual(['flow.started 1', 'flow.completed 2']);
     expect(asked).toHaveLength(1);
     expect(asked[0]?.headers).toEqual({});
@@ -50,7 +58,11 @@ describe('followEvents', () => {
   });
 
   it('starts anew where the position is lost', async () => {
-    const { client, asked } = scripted([{ text: `${RETRY}id: old.7\nevent: a\ndata: 7\n\n` }, { text: 'event: reset\ndata: {}\n\n' }, { text: 'id: new.1\nevent: flow.completed\ndata: 1\n\n' }]);
+    const { client, asked } = scripted([
+      { text: `${RETRY}id: old.7\nevent: a\ndata: 7\n\n` },
+      { text: 'event: reset\ndata: {}\n\n' },
+      { text: 'id: new.1\nevent: flow.completed\ndata: 1\n\n' },
+    ]);
     expect(await follow(client)).toEqual(['a 7', 'reset {}', 'flow.completed 1']);
     expect(asked.map((request) => request.headers?.['last-event-id'])).toEqual([undefined, 'old.7', undefined]);
   });

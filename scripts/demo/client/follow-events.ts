@@ -49,7 +49,10 @@ async function* readConnection({ client, path, position, signal }: Connection): 
       await response.body?.cancel();
       return;
     }
-    const parser = new EventSourceParserStream({ maxBufferSize: EVENT_LENGTH_MAX, onRetry: (retryMs) => void (position.retryMs = retryMs) });
+    const parser = new EventSourceParserStream({
+      maxBufferSize: EVENT_LENGTH_MAX,
+      onRetry: (retryMs) => void (position.retryMs = retryMs),
+    });
     for await (const event of response.body.pipeThrough(new TextDecoderStream()).pipeThrough(parser)) {
       if (event.id !== undefined) position.lastEventId = event.id;
       if (event.event === 'reset') position.lastEventId = '';

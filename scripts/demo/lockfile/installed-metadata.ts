@@ -8,8 +8,14 @@ const manifestSchema = z.object({
   license: z.unknown().optional(),
   licenses: z.unknown().optional(),
   homepage: z.string().optional().catch(undefined),
-  repository: z.union([z.string(), z.object({ url: z.string() })]).optional().catch(undefined),
-  author: z.union([z.string(), z.object({ name: z.string() })]).optional().catch(undefined),
+  repository: z
+    .union([z.string(), z.object({ url: z.string() })])
+    .optional()
+    .catch(undefined),
+  author: z
+    .union([z.string(), z.object({ name: z.string() })])
+    .optional()
+    .catch(undefined),
   keywords: z.array(z.string()).optional().catch(undefined),
 });
 

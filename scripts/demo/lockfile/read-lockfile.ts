@@ -39,19 +39,29 @@ export async function readLockfile(path: string): Promise<Lockfile> {
   const parsed = lockfileSchema.safeParse(content);
   if (parsed.success) return parsed.data;
   const version = typeof content === 'object' && content !== null && 'lockfileVersion' in content ? content.lockfileVersion : undefined;
-  const what = version === 1 ? 'is a lockfile of version 1, which does not list packages by path' : 'is not a package-lock.json of version 2 or 3';
-  throw new DemoError('usage', `${path} ${what}.`, { advice: version === 1 ? ['npm 7 or newer makes a new one: npm install --package-lock-only'] : [`At ${parsed.error.issues[0]?.path.join('.') || 'the top'}: ${parsed.error.issues[0]?.message ?? ''}`] });
+  const what =
+    version === 1 ? 'is a lockfile of version 1, which does not list packages by path' : 'is not a package-lock.json of version 2 or 3';
+  throw new DemoError('usage', `${path} ${what}.`, {
+    advice:
+      version === 1
+        ? ['npm 7 or newer makes a new one: npm install --package-lock-only']
+        : [`At ${parsed.error.issues[0]?.path.join('.') || 'the top'}: ${parsed.error.issues[0]?.message ?? ''}`],
+  });
 }
 
 async function readText(path: string): Promise<string> {
   try {
     const { size } = await stat(path);
-    if (size > LOCKFILE_BYTES_MAX) throw new DemoError('usage', `${path} is larger than ${LOCKFILE_BYTES_MAX / 1024 / 1024} MiB, which no lockfile is.`);
+    if (size > LOCKFILE_BYTES_MAX)
+      throw new DemoError('usage', `${path} is larger than ${LOCKFILE_BYTES_MAX / 1024 / 1024} MiB, which no lockfile is.`);
     return await readFile(path, 'utf8');
   } catch (error) {
     if (error instanceof DemoError) throw error;
     const reason = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : String(error);
-    throw new DemoError('usage', `The lockfile ${path} cannot be read (${reason}).`, { advice: ['npm run demo -- --lockfile PATH'], cause: error });
+    throw new DemoError('usage', `The lockfile ${path} cannot be read (${reason}).`, {
+      advice: ['npm run demo -- --lockfile PATH'],
+      cause: error,
+    });
   }
 }
 

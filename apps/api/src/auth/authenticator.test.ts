@@ -9,7 +9,16 @@ const ID = '01900000-0000-7000-8000-000000000001';
 
 function setUp({ adminKey, expiresAt = null }: { adminKey?: string; expiresAt?: Date | null } = {}) {
   const { secret, secretHash } = newSecret();
-  const row: StoredKey = { id: ID, workspace: 'team', name: 'k', role: 'operator', secret_hash: secretHash, requests_per_minute: null, expires_at: expiresAt, created_at: new Date(0) };
+  const row: StoredKey = {
+    id: ID,
+    workspace: 'team',
+    name: 'k',
+    role: 'operator',
+    secret_hash: secretHash,
+    requests_per_minute: null,
+    expires_at: expiresAt,
+    created_at: new Date(0),
+  };
   const state = { nowMs: 1_000_000, lookups: 0, inForce: true };
   const authenticator = createAuthenticator({
     adminKey,
@@ -30,7 +39,14 @@ describe('API keys', () => {
     expect(secret).toMatch(/^[A-Za-z0-9_-]{43}$/);
   });
 
-  it.each(['', 'mr_', 'mr_x_y', `mr_${'0'.repeat(32)}_short`, `xx_${'0'.repeat(32)}_${'A'.repeat(43)}`, `mr_${'0'.repeat(32)}_${'A'.repeat(44)}`])('are not %p', (text) => {
+  it.each([
+    '',
+    'mr_',
+    'mr_x_y',
+    `mr_${'0'.repeat(32)}_short`,
+    `xx_${'0'.repeat(32)}_${'A'.repeat(43)}`,
+    `mr_${'0'.repeat(32)}_${'A'.repeat(44)}`,
+  ])('are not %p', (text) => {
     expect(parseApiKey(text)).toBeUndefined();
   });
 });

@@ -15,7 +15,10 @@ describe('/admin/queues', () => {
   it('asks a browser for a key', async () => {
     for (const headers of [{}, basic('wrong'), { authorization: 'Basic !!!' }]) {
       const answer = await ask(api, { path: '/admin/queues', key: null, headers });
-      expect({ status: answer.status, ask: answer.headers['www-authenticate'] }).toEqual({ status: 401, ask: 'Basic realm="Millrace", charset="UTF-8"' });
+      expect({ status: answer.status, ask: answer.headers['www-authenticate'] }).toEqual({
+        status: 401,
+        ask: 'Basic realm="Millrace", charset="UTF-8"',
+      });
     }
   });
 
@@ -35,7 +38,10 @@ describe('/admin/queues', () => {
     }
     await post(api, '/v1/flows', { json: { flow: 'test.one', input: { secret: 'canary' } } });
     const queues = await ask(api, { path: '/admin/queues/api/queues?activeQueue=flow-phase&page=1&jobsPerPage=10' });
-    expect(queues.json['queues']).toEqual([expect.objectContaining({ name: 'flow-phase', readOnlyMode: true }), expect.objectContaining({ name: 'data-import', readOnlyMode: true })]);
+    expect(queues.json['queues']).toEqual([
+      expect.objectContaining({ name: 'flow-phase', readOnlyMode: true }),
+      expect.objectContaining({ name: 'data-import', readOnlyMode: true }),
+    ]);
     expect(queues.text).not.toContain('canary');
   });
 

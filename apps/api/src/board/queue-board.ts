@@ -8,10 +8,14 @@ import { exchangeOf } from '../http/create-app.ts';
 
 export const BOARD_PATH = '/admin/queues';
 
-export type QueueBoardDeps = { authenticator: Pick<Authenticator, 'authenticate' | 'authenticateKey'>; dispatcher: Pick<JobDispatcher, 'queues' | 'isReady'> };
+export type QueueBoardDeps = {
+  authenticator: Pick<Authenticator, 'authenticate' | 'authenticateKey'>;
+  dispatcher: Pick<JobDispatcher, 'queues' | 'isReady'>;
+};
 
 /** Its page puts its configuration and its styles in line; scripts come from its own files only. */
-const BOARD_POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'; object-src 'none'";
+const BOARD_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'; object-src 'none'";
 const BASIC_PATTERN = /^Basic +([A-Za-z0-9+/=]{1,1000})$/i;
 const READS: ReadonlySet<string> = new Set(['GET', 'HEAD']);
 
@@ -51,7 +55,11 @@ function requireOperator(principal: Principal): void {
 }
 
 async function loadBoard({ dispatcher }: QueueBoardDeps): Promise<RequestHandler> {
-  const [{ createBullBoard }, { BullMQAdapter }, { ExpressAdapter }] = await Promise.all([import('@bull-board/api'), import('@bull-board/api/bullMQAdapter'), import('@bull-board/express')]);
+  const [{ createBullBoard }, { BullMQAdapter }, { ExpressAdapter }] = await Promise.all([
+    import('@bull-board/api'),
+    import('@bull-board/api/bullMQAdapter'),
+    import('@bull-board/express'),
+  ]);
   const serverAdapter = new ExpressAdapter();
   serverAdapter.setBasePath(BOARD_PATH);
   createBullBoard({

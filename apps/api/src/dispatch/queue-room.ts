@@ -11,7 +11,15 @@ export type QueueRoom = {
   refresh(olderThanMs: number): Promise<void>;
 };
 
-export function createQueueRoom({ dispatcher, queue, windowMax }: { dispatcher: Pick<JobDispatcher, 'waitingCount' | 'isReady'>; queue: QueueName; windowMax: number }): QueueRoom {
+export function createQueueRoom({
+  dispatcher,
+  queue,
+  windowMax,
+}: {
+  dispatcher: Pick<JobDispatcher, 'waitingCount' | 'isReady'>;
+  queue: QueueName;
+  windowMax: number;
+}): QueueRoom {
   let waiting = 0;
   let countedAt = Number.NEGATIVE_INFINITY;
   let counting: Promise<void> | undefined;

@@ -14,7 +14,7 @@ export type FlowAcceptor = {
   accept(body: NewFlowBody, principal: Principal): FlowDraft;
 };
 
-const RUN_AT_AHEAD_MS_MAX = 10 * 366 * 24 * 3_600_000;
+const RUN_AT_AHEAD_YEARS_MAX = 10;
 
 export function createFlowAcceptor({ registry, clock }: { registry: FlowRegistry; clock: Clock }): FlowAcceptor {
   // A fixed table of phases is planned once; one that depends on the input is planned for each.
@@ -54,8 +54,14 @@ function startTime(runAt: string | undefined, nowMs: number): string | null {
   if (runAt === undefined) return null;
   const atMs = Date.parse(runAt);
   if (Number.isNaN(atMs)) throw fieldError('validation', '/runAt', 'This is not a time.');
-  if (atMs > nowMs + RUN_AT_AHEAD_MS_MAX) throw fieldError('validation', '/runAt', 'A flow may be planned ten years ahead at most.');
+  if (atMs > yearsAfter(nowMs, RUN_AT_AHEAD_YEARS_MAX))
+    throw fieldError('validation', '/runAt', 'A flow may be planned ten years ahead at most.');
   return atMs <= nowMs ? null : new Date(atMs).toISOString();
+}
+
+function yearsAfter(nowMs: number, years: number): number {
+  const at = new Date(nowMs);
+  return at.setUTCFullYear(at.getUTCFullYear() + years);
 }
 
 // What was sent is what is kept: the engine parses it again with the same schema before every attempt.

@@ -23,7 +23,10 @@ export type FlowActionsDeps = FlowActions & {
 export function createFlowActions(deps: FlowActionsDeps): FlowActions {
   const announce = (outcome: FlowActionOutcome | SignalOutcome, control?: ControlMessage) => {
     if (outcome.kind !== 'done' && outcome.kind !== 'sent') return;
-    const published = [deps.updates.publishEvents(messagesOf(outcome.events)), ...(control === undefined ? [] : [deps.updates.publishControl(control)])];
+    const published = [
+      deps.updates.publishEvents(messagesOf(outcome.events)),
+      ...(control === undefined ? [] : [deps.updates.publishControl(control)]),
+    ];
     Promise.all(published).catch((error: unknown) => {
       deps.log.debug({ err: error }, 'a change could not be announced');
     });
@@ -51,5 +54,9 @@ export function createFlowActions(deps: FlowActionsDeps): FlowActions {
 /** One message per subject, its events as a JSON array. */
 function messagesOf(events: readonly LoggedEvent[]): UpdateMessage[] {
   const bySubject = Map.groupBy(events, (event) => event.subjectId);
-  return [...bySubject].map(([subjectId, group]) => ({ workspace: group[0]?.workspace ?? '', subjectId, json: JSON.stringify(group.map((event) => publicEvent(event))) }));
+  return [...bySubject].map(([subjectId, group]) => ({
+    workspace: group[0]?.workspace ?? '',
+    subjectId,
+    json: JSON.stringify(group.map((event) => publicEvent(event))),
+  }));
 }

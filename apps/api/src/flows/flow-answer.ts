@@ -6,7 +6,10 @@ import { flowLinks } from './flow-links.ts';
 type Head = Omit<StoredFlow, 'input' | 'seq_last'>;
 
 /** @param progress latest reports by phase name; empty when Redis is away */
-export function flowAnswer(stored: { flow: StoredFlow; phases: readonly StoredPhase[] }, progress: ReadonlyMap<string, Progress>): FlowAnswer {
+export function flowAnswer(
+  stored: { flow: StoredFlow; phases: readonly StoredPhase[] },
+  progress: ReadonlyMap<string, Progress>,
+): FlowAnswer {
   const { flow, phases } = stored;
   const completed = phases.filter((phase) => phase.status === 'completed');
   return {

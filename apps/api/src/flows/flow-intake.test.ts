@@ -4,8 +4,29 @@ import type { CreatedFlow, NewFlow } from '@millrace/store';
 import { createFlowIntake, slicesOf, type FlowOrder } from './flow-intake.ts';
 
 function order(phaseCount = 1): FlowOrder {
-  const phases = Array.from({ length: phaseCount }, (_, index) => ({ name: `p${index}`, needs: [], dependants: [], attemptMax: 4, signal: null, waitTimeoutMs: null }));
-  return { idempotency: null, draft: { workspace: 'w', createdBy: 'k', name: 'f', version: 1, inputJson: '{}', tags: {}, priority: 50, runAt: null, phases, respond: (id) => ({ status: 202, body: { id } }) } };
+  const phases = Array.from({ length: phaseCount }, (_, index) => ({
+    name: `p${index}`,
+    needs: [],
+    dependants: [],
+    attemptMax: 4,
+    signal: null,
+    waitTimeoutMs: null,
+  }));
+  return {
+    idempotency: null,
+    draft: {
+      workspace: 'w',
+      createdBy: 'k',
+      name: 'f',
+      version: 1,
+      inputJson: '{}',
+      tags: {},
+      priority: 50,
+      runAt: null,
+      phases,
+      respond: (id) => ({ status: 202, body: { id } }),
+    },
+  };
 }
 
 function setUp({ hasRoom = true, fail }: { hasRoom?: boolean; fail?: Error } = {}) {
@@ -15,7 +36,15 @@ function setUp({ hasRoom = true, fail }: { hasRoom?: boolean; fail?: Error } = {
     createFlows: (flows) => {
       statements.push([...flows]);
       if (fail !== undefined) return Promise.reject(fail);
-      return Promise.resolve(flows.map((flow, index): CreatedFlow => ({ kind: 'created', flowId: `${statements.length}.${index}`, status: 202, body: {}, dispatches: flow.dispatch ? [{ id: `${statements.length}.${index}`, generation: 1, priority: 50, attempts: 4, delayMs: 0 }] : [] })));
+      return Promise.resolve(
+        flows.map((flow, index): CreatedFlow => ({
+          kind: 'created',
+          flowId: `${statements.length}.${index}`,
+          status: 202,
+          body: {},
+          dispatches: flow.dispatch ? [{ id: `${statements.length}.${index}`, generation: 1, priority: 50, attempts: 4, delayMs: 0 }] : [],
+        })),
+      );
     },
     dispatch: { send: (dispatches) => sent.push(...dispatches.map((dispatch) => dispatch.id)), hasRoom: () => hasRoom },
     metrics: { batchWritten: () => undefined, flowsAccepted: () => undefined },
@@ -56,7 +85,10 @@ describe('the flow intake', () => {
 
   it('writes a batch in slices of 500, in order', async () => {
     const { intake, statements } = setUp();
-    const created = await intake.createMany(Array.from({ length: 1_100 }, () => order()), never);
+    const created = await intake.createMany(
+      Array.from({ length: 1_100 }, () => order()),
+      never,
+    );
     expect(statements.map((flows) => flows.length)).toEqual([500, 500, 100]);
     expect(created.map((flow) => flow.kind === 'created' && flow.flowId).slice(498, 502)).toEqual(['1.498', '1.499', '2.0', '2.1']);
   });

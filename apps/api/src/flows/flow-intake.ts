@@ -40,9 +40,11 @@ type Item = FlowOrder & { isAbandoned(): boolean };
 export function createFlowIntake(deps: FlowIntakeDeps): FlowIntake {
   const write = async (orders: readonly FlowOrder[]): Promise<CreatedFlow[]> => {
     const dispatch = deps.dispatch.hasRoom();
-    const created = await deps.createFlows(orders.map(({ draft, idempotency }) => ({ ...draft, idempotency, dispatch }))).catch((error: unknown) => {
-      throw asAppError(error);
-    });
+    const created = await deps
+      .createFlows(orders.map(({ draft, idempotency }) => ({ ...draft, idempotency, dispatch })))
+      .catch((error: unknown) => {
+        throw asAppError(error);
+      });
     deps.metrics.batchWritten(orders.length);
     deps.metrics.flowsAccepted(created.filter((flow) => flow.kind === 'created').length);
     const dispatches = created.flatMap((flow) => (flow.kind === 'created' ? flow.dispatches : []));
@@ -77,7 +79,10 @@ export function createFlowIntake(deps: FlowIntakeDeps): FlowIntake {
 }
 
 // Abandoned items take no part; what they resolve to is read by nobody.
-async function sendBatch(items: readonly Item[], write: (orders: readonly FlowOrder[]) => Promise<CreatedFlow[]>): Promise<(CreatedFlow | undefined)[]> {
+async function sendBatch(
+  items: readonly Item[],
+  write: (orders: readonly FlowOrder[]) => Promise<CreatedFlow[]>,
+): Promise<(CreatedFlow | undefined)[]> {
   const wanted = items.filter((item) => !item.isAbandoned());
   const created = new Map<Item, CreatedFlow>();
   for (const slice of slicesOf(wanted)) {
@@ -110,5 +115,9 @@ export function slicesOf<Order extends { draft: { phases: readonly unknown[] } }
 }
 
 function overloaded(cause: Error): AppError {
-  return new AppError('dependency-unavailable', { detail: 'More requests wait than can be written in time.', retryAfterSeconds: 1 }, { cause });
+  return new AppError(
+    'dependency-unavailable',
+    { detail: 'More requests wait than can be written in time.', retryAfterSeconds: 1 },
+    { cause },
+  );
 }

@@ -3,7 +3,11 @@ import { describe, expect, it } from '@jest/globals';
 import { createReadiness } from './readiness.ts';
 
 const make = ({ version = 3, redis = true }: { version?: number | Error; redis?: boolean } = {}) =>
-  createReadiness({ schemaVersion: () => (version instanceof Error ? Promise.reject(version) : Promise.resolve(version)), schemaVersionNeeded: () => Promise.resolve(3), isRedisReady: () => redis });
+  createReadiness({
+    schemaVersion: () => (version instanceof Error ? Promise.reject(version) : Promise.resolve(version)),
+    schemaVersionNeeded: () => Promise.resolve(3),
+    isRedisReady: () => redis,
+  });
 
 describe('readiness', () => {
   it.each([
@@ -19,7 +23,10 @@ describe('readiness', () => {
     [{ version: 0 }, 'run npm run migrate'],
     [{ version: new Error('connect ECONNREFUSED 10.0.0.1') }, 'PostgreSQL is away.'],
   ])('of %p says: %s', async (state, text) => {
-    await expect(make(state).check()).rejects.toMatchObject({ code: 'dependency-unavailable', details: { detail: expect.stringContaining(text) } });
+    await expect(make(state).check()).rejects.toMatchObject({
+      code: 'dependency-unavailable',
+      details: { detail: expect.stringContaining(text) },
+    });
   });
 
   it('ends when the process begins to stop', async () => {

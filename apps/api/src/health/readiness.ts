@@ -26,7 +26,8 @@ export function createReadiness(deps: ReadinessDeps): Readiness {
     check: async () => {
       if (stopping) throw notReady('This process is stopping.');
       const [version, needed] = await versions(deps);
-      if (version < needed) throw notReady(`The database is at schema version ${version} and this code needs ${needed}: run npm run migrate.`);
+      if (version < needed)
+        throw notReady(`The database is at schema version ${version} and this code needs ${needed}: run npm run migrate.`);
       const redis = deps.isRedisReady() ? 'ok' : 'away';
       return { status: redis === 'ok' ? 'ok' : 'degraded', parts: { postgres: 'ok', redis } };
     },
@@ -40,7 +41,11 @@ async function versions(deps: ReadinessDeps): Promise<[number, number]> {
   try {
     return await withTimeout(Promise.all([deps.schemaVersion(), deps.schemaVersionNeeded()]), CHECK_TIMEOUT_MS);
   } catch (error) {
-    throw new AppError('dependency-unavailable', { detail: 'PostgreSQL is away.', retryAfterSeconds: RETRY_AFTER_SECONDS }, { cause: error });
+    throw new AppError(
+      'dependency-unavailable',
+      { detail: 'PostgreSQL is away.', retryAfterSeconds: RETRY_AFTER_SECONDS },
+      { cause: error },
+    );
   }
 }
 

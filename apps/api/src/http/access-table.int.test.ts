@@ -35,7 +35,11 @@ describe('the access table', () => {
     for (const route of api.routes) {
       const answer = await askRoute(route, null);
       const open = PUBLIC_OR_LOCAL.includes(ACCESS_TABLE[route.operationId]);
-      expect({ route: route.operationId, refused: answer.status === 401, code: answer.json['code'] === 'unauthorized' }).toEqual({ route: route.operationId, refused: !open, code: !open });
+      expect({ route: route.operationId, refused: answer.status === 401, code: answer.json['code'] === 'unauthorized' }).toEqual({
+        route: route.operationId,
+        refused: !open,
+        code: !open,
+      });
     }
   });
 
@@ -44,17 +48,31 @@ describe('the access table', () => {
       const access = ACCESS_TABLE[route.operationId];
       const allowed = PUBLIC_OR_LOCAL.includes(access) || roleAllows(role, access as Role);
       const answer = await askRoute(route, keys.get(role) ?? '');
-      expect({ route: route.operationId, status: [401, 403, 405].includes(answer.status) ? answer.status : 'passed' }).toEqual({ route: route.operationId, status: allowed ? 'passed' : 403 });
+      expect({ route: route.operationId, status: [401, 403, 405].includes(answer.status) ? answer.status : 'passed' }).toEqual({
+        route: route.operationId,
+        status: allowed ? 'passed' : 403,
+      });
     }
   });
 
   it('tells another workspace about a flow what it tells about none', async () => {
-    const created = await ask(api, { method: 'POST', path: '/v1/flows', key: keys.get('operator') ?? '', body: JSON.stringify({ flow: 'test.one', input: {} }) });
+    const created = await ask(api, {
+      method: 'POST',
+      path: '/v1/flows',
+      key: keys.get('operator') ?? '',
+      body: JSON.stringify({ flow: 'test.one', input: {} }),
+    });
     const id = String(created.json['id']);
     for (const route of api.routes.filter((candidate) => candidate.path.startsWith('/v1/flows/{id}'))) {
       const path = route.path.replace('{id}', id);
-      const foreign = await ask(api, { method: route.method.toUpperCase(), path, key: keys.get('foreign') ?? '' });
-      const unknown = await ask(api, { method: route.method.toUpperCase(), path: route.path.replace('{id}', NO_ID), key: keys.get('foreign') ?? '' });
+      const body = route.body?.kind === 'json' ? { body: '{}' } : {};
+      const foreign = await ask(api, { method: route.method.toUpperCase(), path, key: keys.get('foreign') ?? '', ...body });
+      const unknown = await ask(api, {
+        method: route.method.toUpperCase(),
+        path: route.path.replace('{id}', NO_ID),
+        key: keys.get('foreign') ?? '',
+        ...body,
+      });
       expect(foreign.status).toBe(404);
       expect(withoutRequestId(foreign)).toBe(withoutRequestId(unknown));
     }

@@ -33,16 +33,34 @@ const BODIES: Row[] = [
   ['multipart', typed('multipart/form-data; boundary=x'), 'unsupported-media-type'],
   ['UTF-16', typed('application/json; charset=utf-16'), 'unsupported-media-type'],
   ['an unknown parameter of the type', typed('application/json; version=2'), 'unsupported-media-type'],
-  ['a compressed body', { body: GOOD, headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' } }, 'unsupported-media-type'],
+  [
+    'a compressed body',
+    { body: GOOD, headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' } },
+    'unsupported-media-type',
+  ],
   ['bytes that are not UTF-8', rawBody(Buffer.from([0x7b, 0x22, 0xff, 0xfe, 0x22, 0x3a, 0x31, 0x7d])), 'invalid-encoding'],
-  ['an overlong encoding', rawBody(Buffer.concat([Buffer.from('{"flow":"'), Buffer.from([0xc0, 0xaf]), Buffer.from('"}')])), 'invalid-encoding'],
+  [
+    'an overlong encoding',
+    rawBody(Buffer.concat([Buffer.from('{"flow":"'), Buffer.from([0xc0, 0xaf]), Buffer.from('"}')])),
+    'invalid-encoding',
+  ],
   ['one byte over 1 MiB', rawBody(`{"flow":"${'x'.repeat(1024 * 1024)}"}`), 'payload-too-large'],
   ['10,000 levels', rawBody(`{"flow":"test.one","input":${nested(10_000)}}`), 'too-deep'],
   ['33 levels', rawBody(`{"flow":"test.one","input":${nested(32)}}`), 'too-deep'],
-  ['1,001 keys', flowBody({ flow: 'test.one', input: Object.fromEntries(Array.from({ length: 1_001 }, (_, index) => [`k${index}`, 1])) }), 'too-deep', '/input'],
+  [
+    '1,001 keys',
+    flowBody({ flow: 'test.one', input: Object.fromEntries(Array.from({ length: 1_001 }, (_, index) => [`k${index}`, 1])) }),
+    'too-deep',
+    '/input',
+  ],
   ['__proto__', rawBody('{"flow":"test.one","input":{},"__proto__":{"isAdmin":true}}'), 'forbidden-key', '/__proto__'],
   ['__proto__ in the input', rawBody('{"flow":"test.one","input":{"a":[{"__proto__":1}]}}'), 'forbidden-key', '/input/a/0/__proto__'],
-  ['constructor.prototype', rawBody('{"flow":"test.one","input":{"constructor":{"prototype":{"x":1}}}}'), 'forbidden-key', '/input/constructor/prototype'],
+  [
+    'constructor.prototype',
+    rawBody('{"flow":"test.one","input":{"constructor":{"prototype":{"x":1}}}}'),
+    'forbidden-key',
+    '/input/constructor/prototype',
+  ],
   ['NUL in a value', rawBody('{"flow":"test.one","input":{"a":"x\\u0000"}}'), 'nul-character', '/input/a'],
   ['NUL in a key', rawBody('{"flow":"test.one","input":{"a\\u0000":1}}'), 'nul-character', '/input'],
   ['half a surrogate pair', rawBody('{"flow":"test.one","input":{"a":"\\ud800"}}'), 'invalid-unicode', '/input/a'],
@@ -60,25 +78,67 @@ const BODIES: Row[] = [
   ['a flow name of 300 characters', flowBody({ flow: 'x'.repeat(300), input: {} }), 'unknown-flow', '/flow'],
   ['a flow named like a method of objects', flowBody({ flow: 'toString', input: {} }), 'unknown-flow', '/flow'],
   ['no input', flowBody({ flow: 'test.one' }), 'validation', '/input'],
-  ['an input that does not fit', flowBody({ flow: 'test.strict', input: { account: '', lines: [{ count: 1 }, { count: 'x' }] } }), 'validation', '/input/account'],
-  ['an unknown field of a strict input', flowBody({ flow: 'test.strict', input: { account: 'a', more: 1 } }), 'unknown-field', '/input/more'],
+  [
+    'an input that does not fit',
+    flowBody({ flow: 'test.strict', input: { account: '', lines: [{ count: 1 }, { count: 'x' }] } }),
+    'validation',
+    '/input/account',
+  ],
+  [
+    'an unknown field of a strict input',
+    flowBody({ flow: 'test.strict', input: { account: 'a', more: 1 } }),
+    'unknown-field',
+    '/input/more',
+  ],
   ['a status', flowBody({ flow: 'test.one', input: {}, status: 'succeeded' }), 'unknown-field', '/status'],
   ['a workspace', flowBody({ flow: 'test.one', input: {}, workspace: 'other' }), 'unknown-field', '/workspace'],
   ['a concurrency key', flowBody({ flow: 'test.one', input: {}, concurrencyKey: 'x' }), 'unknown-field', '/concurrencyKey'],
   ['an unknown field with markup', flowBody({ flow: 'test.one', input: {}, '<img src=x onerror=alert(1)>': 1 }), 'unknown-field'],
   ['a cycle', flowBody({ flow: 'test.cycle', input: {} }), 'invalid-flow', '/input'],
   ['no phase', flowBody({ flow: 'test.empty', input: {} }), 'invalid-flow', '/input'],
-  ['33 tags', flowBody({ flow: 'test.one', input: {}, tags: Object.fromEntries(Array.from({ length: 33 }, (_, index) => [`t${index}`, 'x'])) }), 'validation', '/tags'],
+  [
+    '33 tags',
+    flowBody({ flow: 'test.one', input: {}, tags: Object.fromEntries(Array.from({ length: 33 }, (_, index) => [`t${index}`, 'x'])) }),
+    'validation',
+    '/tags',
+  ],
   ['a tag name with a blank', flowBody({ flow: 'test.one', input: {}, tags: { 'a b': 'x' } }), 'validation', '/tags/a b'],
   ['a tag of 257 characters', flowBody({ flow: 'test.one', input: {}, tags: { a: 'x'.repeat(257) } }), 'validation', '/tags/a'],
   ['a tag that is a number', flowBody({ flow: 'test.one', input: {}, tags: { a: 1 } }), 'validation', '/tags/a'],
   ['runAt without offset', flowBody({ flow: 'test.one', input: {}, runAt: '2030-01-01T00:00:00' }), 'validation', '/runAt'],
-  ['runAt in eleven years', flowBody({ flow: 'test.one', input: {}, runAt: new Date(Date.now() + 11 * 366 * 86_400_000).toISOString() }), 'validation', '/runAt'],
+  [
+    'runAt in eleven years',
+    flowBody({ flow: 'test.one', input: {}, runAt: new Date(Date.now() + 11 * 366 * 86_400_000).toISOString() }),
+    'validation',
+    '/runAt',
+  ],
+  [
+    'runAt in ten years and two days',
+    flowBody({ flow: 'test.one', input: {}, runAt: new Date(Date.now() + (10 * 365.25 + 2) * 86_400_000).toISOString() }),
+    'validation',
+    '/runAt',
+  ],
   ['runAt as a number', flowBody({ flow: 'test.one', input: {}, runAt: 5 }), 'validation', '/runAt'],
-  ['an empty Idempotency-Key', { body: GOOD, headers: { 'content-type': 'application/json', 'idempotency-key': '' } }, 'idempotency-key-invalid'],
-  ['an Idempotency-Key of 300 characters', { body: GOOD, headers: { 'content-type': 'application/json', 'idempotency-key': 'x'.repeat(300) } }, 'idempotency-key-invalid'],
-  ['an Idempotency-Key with a blank', { body: GOOD, headers: { 'content-type': 'application/json', 'idempotency-key': 'a b' } }, 'idempotency-key-invalid'],
-  ['two Idempotency-Keys', { body: GOOD, headers: { 'content-type': 'application/json', 'idempotency-key': ['a', 'b'] } }, 'idempotency-key-invalid'],
+  [
+    'an empty Idempotency-Key',
+    { body: GOOD, headers: { 'content-type': 'application/json', 'idempotency-key': '' } },
+    'idempotency-key-invalid',
+  ],
+  [
+    'an Idempotency-Key of 300 characters',
+    { body: GOOD, headers: { 'content-type': 'application/json', 'idempotency-key': 'x'.repeat(300) } },
+    'idempotency-key-invalid',
+  ],
+  [
+    'an Idempotency-Key with a blank',
+    { body: GOOD, headers: { 'content-type': 'application/json', 'idempotency-key': 'a b' } },
+    'idempotency-key-invalid',
+  ],
+  [
+    'two Idempotency-Keys',
+    { body: GOOD, headers: { 'content-type': 'application/json', 'idempotency-key': ['a', 'b'] } },
+    'idempotency-key-invalid',
+  ],
 ];
 
 const ADDRESSES: Row[] = [
@@ -97,8 +157,14 @@ const ADDRESSES: Row[] = [
   ['a bad percent sign in the query', { path: '/v1/flows?q=%zz' }, 'invalid-encoding'],
   ['bytes in the query that are not UTF-8', { path: '/v1/flows?q=%ff' }, 'invalid-encoding'],
   ['a bad percent sign in the path', { path: '/v1/flows/%zz' }, 'invalid-encoding'],
+  ['a cursor that is empty', { path: '/v1/flows?cursor=' }, 'invalid-cursor'],
+  ['a cursor that is too long', { path: `/v1/flows?cursor=${'a'.repeat(7_000)}` }, 'invalid-cursor'],
   ['a cursor that is garbage', { path: '/v1/flows?cursor=abc' }, 'invalid-cursor'],
-  ['a cursor that was signed by nobody', { path: `/v1/flows?cursor=${Buffer.from(UNKNOWN_ID).toString('base64url')}.${'A'.repeat(22)}` }, 'invalid-cursor'],
+  [
+    'a cursor that was signed by nobody',
+    { path: `/v1/flows?cursor=${Buffer.from(UNKNOWN_ID).toString('base64url')}.${'A'.repeat(22)}` },
+    'invalid-cursor',
+  ],
   ['an unknown id', { path: `/v1/flows/${UNKNOWN_ID}` }, 'not-found'],
   ['an id that is no UUID', { path: '/v1/flows/123' }, 'not-found'],
   ['an id with NUL', { path: '/v1/flows/%00' }, 'not-found'],
@@ -112,8 +178,16 @@ const ADDRESSES: Row[] = [
   ['a part that is not built', { method: 'POST', path: `/v1/flows/${UNKNOWN_ID}/pause` }, 'not-found'],
   ['PATCH', { method: 'PATCH', path: '/v1/flows' }, 'method-not-allowed'],
   ['TRACE', { method: 'TRACE', path: '/v1/flows' }, 'method-not-allowed'],
-  ['DELETE by override header', { method: 'PUT', path: `/v1/keys/${UNKNOWN_ID}`, headers: { 'x-http-method-override': 'DELETE' } }, 'method-not-allowed'],
-  ['HEAD on a stream', { method: 'HEAD', path: `/v1/flows/${UNKNOWN_ID}/events`, headers: { accept: 'text/event-stream' } }, 'method-not-allowed'],
+  [
+    'DELETE by override header',
+    { method: 'PUT', path: `/v1/keys/${UNKNOWN_ID}`, headers: { 'x-http-method-override': 'DELETE' } },
+    'method-not-allowed',
+  ],
+  [
+    'HEAD on a stream',
+    { method: 'HEAD', path: `/v1/flows/${UNKNOWN_ID}/events`, headers: { accept: 'text/event-stream' } },
+    'method-not-allowed',
+  ],
   ['a body for an action', { method: 'POST', path: `/v1/flows/${UNKNOWN_ID}/cancel`, body: '{"force":true}' }, 'unknown-field', '/force'],
 ];
 
@@ -121,7 +195,13 @@ const ADDRESSES: Row[] = [
 const LEAKS = /<|node_modules|at .*\.ts/;
 
 function seen(answer: Answer) {
-  return { status: answer.status, type: answer.headers['content-type'], body: answer.json, isRequestIdEqual: answer.json['requestId'] === answer.headers['x-request-id'], leaks: LEAKS.test(answer.text) };
+  return {
+    status: answer.status,
+    type: answer.headers['content-type'],
+    body: answer.json,
+    isRequestIdEqual: answer.json['requestId'] === answer.headers['x-request-id'],
+    leaks: LEAKS.test(answer.text),
+  };
 }
 
 function problem(code: ErrorCode, pointer?: string) {
@@ -130,7 +210,13 @@ function problem(code: ErrorCode, pointer?: string) {
   const fault = expect.objectContaining({ pointer: pointer ?? anyText, message: anyText }) as unknown;
   const faults = expect.arrayContaining([fault]) as unknown;
   const members = { code, type: `${PROBLEM_TYPE_BASE}${code}`, ...(status === 422 ? { errors: faults } : {}) };
-  return { status, type: 'application/problem+json', body: expect.objectContaining(members) as unknown, isRequestIdEqual: true, leaks: false };
+  return {
+    status,
+    type: 'application/problem+json',
+    body: expect.objectContaining(members) as unknown,
+    isRequestIdEqual: true,
+    leaks: false,
+  };
 }
 
 describe('POST /v1/flows refuses', () => {
@@ -139,11 +225,15 @@ describe('POST /v1/flows refuses', () => {
   });
 
   it('a body without a media type', async () => {
-    expect(seen(await ask(api, { method: 'POST', path: '/v1/flows', headers: { 'content-type': '' }, body: GOOD }))).toEqual(problem('unsupported-media-type'));
+    expect(seen(await ask(api, { method: 'POST', path: '/v1/flows', headers: { 'content-type': '' }, body: GOOD }))).toEqual(
+      problem('unsupported-media-type'),
+    );
   });
 
   it('and leaves nothing behind', async () => {
-    const found = await api.database.main.query('SELECT (SELECT count(*) FROM millrace.flows)::int AS flows, (SELECT count(*) FROM millrace.idempotency_keys)::int AS keys');
+    const found = await api.database.main.query(
+      'SELECT (SELECT count(*) FROM millrace.flows)::int AS flows, (SELECT count(*) FROM millrace.idempotency_keys)::int AS keys',
+    );
     expect(found.rows[0]).toEqual({ flows: 0, keys: 0 });
     expect(await api.waitingCount()).toBe(0);
     expect(({} as { isAdmin?: boolean }).isAdmin).toBeUndefined();
@@ -176,7 +266,10 @@ describe('what looks odd but is fine is accepted:', () => {
   it.each([
     ['a byte order mark', Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), Buffer.from(GOOD)])],
     ['the last of duplicate keys', '{"flow":"test.none","flow":"test.one","input":{}}'],
-    ['right-to-left text, zero-width and 4-byte characters', JSON.stringify({ flow: 'test.one', input: { name: '\u202eabc\u200b\u{1f600}' } })],
+    [
+      'right-to-left text, zero-width and 4-byte characters',
+      JSON.stringify({ flow: 'test.one', input: { name: '\u202eabc\u200b\u{1f600}' } }),
+    ],
     ['markup', JSON.stringify({ flow: 'test.one', input: { name: '<img src=x onerror=alert(1)>' } })],
     ['SQL', JSON.stringify({ flow: 'test.one', input: { name: "'; DROP TABLE jobs;--" } })],
     ['32 levels', `{"flow":"test.one","input":${'{"a":'.repeat(30)}1${'}'.repeat(30)}}`],
@@ -200,7 +293,13 @@ describe('what looks odd but is fine is accepted:', () => {
   });
 
   it('forged forwarding headers change nothing', async () => {
-    const answer = await post(api, '/v1/flows', { json: { flow: 'test.one', input: {} }, headers: { 'content-type': 'application/json', host: 'evil.example', 'x-forwarded-proto': 'https', 'x-forwarded-for': '127.0.0.1' } });
-    expect({ status: answer.status, location: String(answer.headers.location).startsWith('/v1/flows/') }).toEqual({ status: 202, location: true });
+    const answer = await post(api, '/v1/flows', {
+      json: { flow: 'test.one', input: {} },
+      headers: { 'content-type': 'application/json', host: 'evil.example', 'x-forwarded-proto': 'https', 'x-forwarded-for': '127.0.0.1' },
+    });
+    expect({ status: answer.status, location: String(answer.headers.location).startsWith('/v1/flows/') }).toEqual({
+      status: 202,
+      location: true,
+    });
   });
 });

@@ -2,7 +2,14 @@
 // two at the end for what matched nothing and for what went wrong. No other middleware: every request pays for each.
 import { AppError, type ErrorCode, type Principal } from '@millrace/shared';
 import type { Logger } from '@millrace/process';
-import express, { type ErrorRequestHandler, type Express, type NextFunction, type Request, type RequestHandler, type Response } from 'express';
+import express, {
+  type ErrorRequestHandler,
+  type Express,
+  type NextFunction,
+  type Request,
+  type RequestHandler,
+  type Response,
+} from 'express';
 import type { Authenticator } from '../auth/authenticator.ts';
 import { ACCESS_TABLE } from './access-table.ts';
 import { openExchange, type Exchange } from './exchange.ts';
@@ -100,7 +107,10 @@ function pathLayer(routes: readonly Route[], deps: AppDeps): RequestHandler {
     const exchange = exchangeOf(response);
     if (exchange.isSettled()) return;
     // Below /v1 the caller is known by now. Here a key is only asked of those who are not on this machine.
-    if (needsKeyFromAfar && !isLoopback(request)) identify(exchange, deps, () => { serve(request, exchange); });
+    if (needsKeyFromAfar && !isLoopback(request))
+      identify(exchange, deps, () => {
+        serve(request, exchange);
+      });
     else serve(request, exchange);
   };
 }
@@ -122,7 +132,8 @@ function errorLayer(deps: AppDeps): ErrorRequestHandler {
   return (error: unknown, _request: Request, response: Response, _next: NextFunction) => {
     const exchange = exchangeOf(response);
     const code: ErrorCode = error instanceof URIError || statusOf(error) === 400 ? 'invalid-encoding' : 'internal';
-    if (code === 'internal' && !(error instanceof AppError)) deps.log.error({ err: error, requestId: exchange.requestId }, 'unexpected failure outside of any handler');
+    if (code === 'internal' && !(error instanceof AppError))
+      deps.log.error({ err: error, requestId: exchange.requestId }, 'unexpected failure outside of any handler');
     exchange.fail(code === 'invalid-encoding' ? new AppError(code, { detail: 'The address is not valid percent-encoded UTF-8.' }) : error);
   };
 }

@@ -10,8 +10,13 @@ const HEADERS_MAX = 100;
 
 /** What is wrong with the address or headers as such, with the status that HTTP has for it. */
 export function addressFault(request: IncomingMessage): { status: 414 | 431; error: AppError } | undefined {
-  if ((request.url ?? '').length > LIMITS.urlBytesMax) return { status: 414, error: new AppError('payload-too-large', { detail: `The address may have at most ${LIMITS.urlBytesMax} bytes.` }) };
-  if (request.rawHeaders.length > 2 * HEADERS_MAX) return { status: 431, error: new AppError('payload-too-large', { detail: `A request may have at most ${HEADERS_MAX} headers.` }) };
+  if ((request.url ?? '').length > LIMITS.urlBytesMax)
+    return {
+      status: 414,
+      error: new AppError('payload-too-large', { detail: `The address may have at most ${LIMITS.urlBytesMax} bytes.` }),
+    };
+  if (request.rawHeaders.length > 2 * HEADERS_MAX)
+    return { status: 431, error: new AppError('payload-too-large', { detail: `A request may have at most ${HEADERS_MAX} headers.` }) };
   return undefined;
 }
 

@@ -1,5 +1,5 @@
 // The server socket: time-outs, limits of the protocol itself, and answers to what is no HTTP at all.
-import { createServer, STATUS_CODES, type RequestListener, type Server } from 'node:http';
+import { createServer, STATUS_CODES, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { AppError, newId } from '@millrace/shared';
 import type { Logger } from '@millrace/process';
@@ -38,6 +38,14 @@ function answerProtocolFault(fault: NodeJS.ErrnoException, { socket, log }: { so
     socket.destroy();
     return;
   }
+  const answering = responseInFlight(socket);
+  if (answering?.req.complete === true) {
+    // The fault lies behind a request that is whole: that one is answered, and nothing after it.
+    answering.shouldKeepAlive = false;
+    socket.pause();
+    answering.once('close', () => socket.destroy());
+    return;
+  }
   const { error, status } = classify(fault);
   const requestId = newId();
   const problem = toProblem(error, { requestId, log, ...(status === undefined ? {} : { status }) });
@@ -54,10 +62,18 @@ function answerProtocolFault(fault: NodeJS.ErrnoException, { socket, log }: { so
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
 }
 
+// Node keeps it under this name since its beginnings, and has no other way to ask.
+function responseInFlight(socket: Socket): ServerResponse | undefined {
+  return (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage ?? undefined;
+}
+
 function classify(fault: NodeJS.ErrnoException): { error: AppError; status?: 431 } {
   switch (fault.code) {
     case 'HPE_HEADER_OVERFLOW':
-      return { error: new AppError('payload-too-large', { detail: `Address and headers may have at most ${HEADER_BYTES_MAX} bytes.` }), status: 431 };
+      return {
+        error: new AppError('payload-too-large', { detail: `Address and headers may have at most ${HEADER_BYTES_MAX} bytes.` }),
+        status: 431,
+      };
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return { error: new AppError('request-timeout') };
     default:

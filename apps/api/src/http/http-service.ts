@@ -30,8 +30,12 @@ export function createHttpService({ server, host, port, log }: HttpServiceOption
         });
       });
       // Keep-alive connections that are busy now are idle in a moment.
-      const sweep = setInterval(() => { server.closeIdleConnections(); }, 50);
-      const cut = setTimeout(() => { server.closeAllConnections(); }, deadlineMs);
+      const sweep = setInterval(() => {
+        server.closeIdleConnections();
+      }, 50);
+      const cut = setTimeout(() => {
+        server.closeAllConnections();
+      }, deadlineMs);
       server.closeIdleConnections();
       await closed;
       clearInterval(sweep);
@@ -43,7 +47,13 @@ export function createHttpService({ server, host, port, log }: HttpServiceOption
 function listen(server: Server, address: { host: string; port: number }): Promise<void> {
   return new Promise((resolve, reject) => {
     const failed = (error: NodeJS.ErrnoException) => {
-      reject(error.code === 'EADDRINUSE' ? new Error(`port ${address.port} on ${address.host} is in use by another process; set MILLRACE_PORT to a free one`, { cause: error }) : error);
+      reject(
+        error.code === 'EADDRINUSE'
+          ? new Error(`port ${address.port} on ${address.host} is in use by another process; set MILLRACE_PORT to a free one`, {
+              cause: error,
+            })
+          : error,
+      );
     };
     server.once('error', failed);
     server.listen(address, () => {

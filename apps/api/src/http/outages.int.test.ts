@@ -21,7 +21,10 @@ describe('with Redis away', () => {
     const found = await api.database.main.query('SELECT dispatched FROM millrace.phases WHERE flow_id = $1', [id]);
     expect(found.rows).toEqual([{ dispatched: false }]);
     const ready = await ask(api, { path: '/health/ready', key: null });
-    expect({ status: ready.status, json: ready.json }).toEqual({ status: 200, json: { status: 'degraded', parts: { postgres: 'ok', redis: 'away' } } });
+    expect({ status: ready.status, json: ready.json }).toEqual({
+      status: 200,
+      json: { status: 'degraded', parts: { postgres: 'ok', redis: 'away' } },
+    });
     expect((await ask(api, { path: '/health/redis', key: null })).json).toEqual({ status: 'away', pingMs: null, queues: {} });
     expect((await ask(api, { path: '/admin/queues' })).json['code']).toBe('dependency-unavailable');
   });
@@ -31,7 +34,11 @@ describe('with PostgreSQL away', () => {
   it('refuses quickly with Retry-After, and stays alive', async () => {
     api = await startTestApi({ outage: ['postgres'] });
     const startedAt = performance.now();
-    const answers = [await post(api, '/v1/flows', { json: { flow: 'test.one', input: {} } }), await ask(api, { path: '/v1/flows' }), await ask(api, { path: '/health/ready', key: null })];
+    const answers = [
+      await post(api, '/v1/flows', { json: { flow: 'test.one', input: {} } }),
+      await ask(api, { path: '/v1/flows' }),
+      await ask(api, { path: '/health/ready', key: null }),
+    ];
     expect(performance.now() - startedAt).toBeLessThan(5_000);
     for (const answer of answers) {
       expect({ status: answer.status, code: answer.json['code'] }).toEqual({ status: 503, code: 'dependency-unavailable' });

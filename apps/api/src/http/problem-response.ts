@@ -46,7 +46,11 @@ export function sendProblem(response: ServerResponse, error: unknown, context: P
     return;
   }
   const body = escapedJson(problem);
-  response.writeHead(problem.status, { 'content-type': 'application/problem+json', 'content-length': Buffer.byteLength(body), ...problemHeaders(error, { problem, response }) });
+  response.writeHead(problem.status, {
+    'content-type': 'application/problem+json',
+    'content-length': Buffer.byteLength(body),
+    ...problemHeaders(error, { problem, response }),
+  });
   response.end(body);
 }
 
@@ -62,7 +66,13 @@ function problemHeaders(error: unknown, { problem, response }: { problem: Proble
   return headers;
 }
 
-const ESCAPES: Readonly<Record<string, string>> = { '<': '\\u003c', '>': '\\u003e', '&': '\\u0026', '\u2028': '\\u2028', '\u2029': '\\u2029' };
+const ESCAPES: Readonly<Record<string, string>> = {
+  '<': '\\u003c',
+  '>': '\\u003e',
+  '&': '\\u0026',
+  '\u2028': '\\u2028',
+  '\u2029': '\\u2029',
+};
 
 /** JSON in which no text can be mistaken for markup, whatever reads it. */
 export function escapedJson(value: unknown): string {

@@ -77,7 +77,11 @@ export type Route = {
 };
 
 type Parsed<Schema> = Schema extends z.ZodType ? z.output<Schema> : Record<string, never>;
-type ParsedBody<Body> = Body extends { kind: 'json'; schema: infer Schema } ? Parsed<Schema> : Body extends { kind: 'batch' } ? BatchLine[] : undefined;
+type ParsedBody<Body> = Body extends { kind: 'json'; schema: infer Schema }
+  ? Parsed<Schema>
+  : Body extends { kind: 'batch' }
+    ? BatchLine[]
+    : undefined;
 
 type RouteSpec<Query, Body, Request> = Omit<Route, 'query' | 'body' | 'handler'> & {
   query?: Query;
@@ -94,6 +98,8 @@ export function defineRoute<const Query extends z.ZodObject | undefined = undefi
 }
 
 /** The same for routes that the access table opens to anybody: there is no principal. */
-export function definePublicRoute<const Query extends z.ZodObject | undefined = undefined>(spec: RouteSpec<Query, undefined, PublicRequest<Parsed<Query>, undefined>>): Route {
+export function definePublicRoute<const Query extends z.ZodObject | undefined = undefined>(
+  spec: RouteSpec<Query, undefined, PublicRequest<Parsed<Query>, undefined>>,
+): Route {
   return spec as unknown as Route;
 }

@@ -59,7 +59,8 @@ export function requireAccess(access: Access, exchange: Exchange): void {
 export async function serveRoute({ route, exchange, params }: RouteCall): Promise<ApiReply | void> {
   requireAccess(ACCESS_TABLE[route.operationId], exchange);
   if (route.deadline === 'none') exchange.liftDeadline();
-  const raw = route.body?.kind === 'json' || route.body?.kind === 'batch' ? await readParsed(route.body, exchange) : await skipBody(route, exchange);
+  const raw =
+    route.body?.kind === 'json' || route.body?.kind === 'batch' ? await readParsed(route.body, exchange) : await skipBody(route, exchange);
   const query = parseQuery(exchange.req.url ?? '', route);
   const body = route.body?.kind === 'json' ? validate(route.body.schema, raw) : raw;
   requireIds(route, params);

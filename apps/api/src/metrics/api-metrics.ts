@@ -26,8 +26,19 @@ export function createApiMetrics(sources: ApiMetricsSources): ApiMetrics {
   const registers = [new Registry()] as [Registry];
   const [registry] = registers;
   collectDefaultMetrics({ register: registry });
-  const durations = new Histogram({ name: 'millrace_http_request_duration_seconds', help: 'Requests by operation and status', labelNames: ['operation', 'status'] as const, buckets: DURATION_BUCKETS_SECONDS, registers });
-  const batches = new Histogram({ name: 'millrace_flow_batch_size', help: 'Flows per statement that writes them', buckets: BATCH_BUCKETS, registers });
+  const durations = new Histogram({
+    name: 'millrace_http_request_duration_seconds',
+    help: 'Requests by operation and status',
+    labelNames: ['operation', 'status'] as const,
+    buckets: DURATION_BUCKETS_SECONDS,
+    registers,
+  });
+  const batches = new Histogram({
+    name: 'millrace_flow_batch_size',
+    help: 'Flows per statement that writes them',
+    buckets: BATCH_BUCKETS,
+    registers,
+  });
   const flows = new Counter({ name: 'millrace_flows_accepted_total', help: 'Flows committed by this process', registers });
   observePools(registers, sources);
   new Gauge({

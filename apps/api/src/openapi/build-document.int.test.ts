@@ -5,7 +5,12 @@ import { ask } from '../test-support/ask.ts';
 import { startTestApi, type TestApi } from '../test-support/start-test-api.ts';
 import { problemCodes, type OpenApiDocument } from './build-document.ts';
 
-type Operation = { operationId: string; responses: Record<string, { content?: Record<string, unknown> }>; parameters?: { name: string; in: string; required: boolean }[]; requestBody?: unknown };
+type Operation = {
+  operationId: string;
+  responses: Record<string, { content?: Record<string, unknown> }>;
+  parameters?: { name: string; in: string; required: boolean }[];
+  requestBody?: unknown;
+};
 let api: TestApi;
 let document: OpenApiDocument;
 beforeAll(async () => {
@@ -15,7 +20,9 @@ beforeAll(async () => {
 afterAll(() => api.stop());
 
 const operations = (): [path: string, method: string, operation: Operation][] =>
-  Object.entries(document.paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, operation]): [string, string, Operation] => [path, method, operation as Operation]));
+  Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]): [string, string, Operation] => [path, method, operation as Operation]),
+  );
 
 describe('the OpenAPI document', () => {
   it('has every route and nothing else', () => {
@@ -30,8 +37,12 @@ describe('the OpenAPI document', () => {
       const names = (operation.parameters ?? []).filter((parameter) => parameter.in !== 'header').map((parameter) => parameter.name);
       const expected = [...[...route.path.matchAll(/\{(\w+)\}/g)].map((match) => match[1]), ...Object.keys(route.query?.shape ?? {})];
       expect({ route: route.operationId, names }).toEqual({ route: route.operationId, names: expected });
-      expect({ route: route.operationId, body: operation.requestBody !== undefined }).toEqual({ route: route.operationId, body: route.body !== undefined });
-      for (const code of problemCodes(route)) expect(operation.responses[String(ERROR_TABLE[code].status)]?.content).toHaveProperty(['application/problem+json']);
+      expect({ route: route.operationId, body: operation.requestBody !== undefined }).toEqual({
+        route: route.operationId,
+        body: route.body !== undefined,
+      });
+      for (const code of problemCodes(route))
+        expect(operation.responses[String(ERROR_TABLE[code].status)]?.content).toHaveProperty(['application/problem+json']);
     }
   });
 
@@ -51,7 +62,8 @@ describe('the OpenAPI document', () => {
   it('is shown by a page whose files are all ours', async () => {
     const page = await ask(api, { path: '/docs', key: null });
     expect(page.text).not.toMatch(/https?:\/\//);
-    for (const [, file] of page.text.matchAll(/(?:src|href)="(\/docs\/[^"]+)"/g)) expect({ file, status: (await ask(api, { path: file ?? '', key: null })).status }).toEqual({ file, status: 200 });
+    for (const [, file] of page.text.matchAll(/(?:src|href)="(\/docs\/[^"]+)"/g))
+      expect({ file, status: (await ask(api, { path: file ?? '', key: null })).status }).toEqual({ file, status: 200 });
     expect((await ask(api, { path: '/docs/package.json', key: null })).status).toBe(404);
     expect((await ask(api, { path: '/docs/..%2fpackage.json', key: null })).status).toBe(404);
   });

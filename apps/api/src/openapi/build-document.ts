@@ -19,7 +19,19 @@ export type OpenApiDocument = {
 const COMMON_ERRORS: readonly ErrorCode[] = ['method-not-allowed', 'invalid-encoding', 'internal', 'dependency-unavailable'];
 const KEY_ERRORS: readonly ErrorCode[] = ['unauthorized', 'insufficient-role'];
 const QUERY_ERRORS: readonly ErrorCode[] = ['validation', 'unknown-field', 'nul-character'];
-const BODY_ERRORS: readonly ErrorCode[] = ['empty-body', 'malformed-json', 'request-timeout', 'payload-too-large', 'unsupported-media-type', 'validation', 'unknown-field', 'forbidden-key', 'nul-character', 'invalid-unicode', 'too-deep'];
+const BODY_ERRORS: readonly ErrorCode[] = [
+  'empty-body',
+  'malformed-json',
+  'request-timeout',
+  'payload-too-large',
+  'unsupported-media-type',
+  'validation',
+  'unknown-field',
+  'forbidden-key',
+  'nul-character',
+  'invalid-unicode',
+  'too-deep',
+];
 
 export function buildDocument(routes: readonly Route[], version: string): OpenApiDocument {
   const schemas = createSchemaCollector();
@@ -27,12 +39,20 @@ export function buildDocument(routes: readonly Route[], version: string): OpenAp
   for (const route of routes) paths[route.path] = { ...paths[route.path], [route.method]: operation(route, schemas) };
   return {
     openapi: '3.1.0',
-    info: { title: 'Millrace', version, description: 'Durable multi-phase flows and large data imports. Errors are RFC 9457 problems with a stable `code`.', license: { name: 'MIT', identifier: 'MIT' } },
+    info: {
+      title: 'Millrace',
+      version,
+      description: 'Durable multi-phase flows and large data imports. Errors are RFC 9457 problems with a stable `code`.',
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
     servers: [{ url: '/' }],
     security: [{ apiKey: [] }],
     tags: [...new Set(routes.map((route) => route.tag))].map((name) => ({ name })),
     paths,
-    components: { securitySchemes: { apiKey: { type: 'http', scheme: 'bearer', description: '`Authorization: Bearer mr_…`' } }, schemas: schemas.components() },
+    components: {
+      securitySchemes: { apiKey: { type: 'http', scheme: 'bearer', description: '`Authorization: Bearer mr_…`' } },
+      schemas: schemas.components(),
+    },
   };
 }
 
@@ -83,7 +103,13 @@ function isOptional(query: z.ZodObject, name: string): boolean {
 }
 
 function headerParameters(route: Route): unknown[] {
-  return Object.entries(route.headers ?? {}).map(([name, description]) => ({ name, in: 'header', required: false, description, schema: { type: 'string' } }));
+  return Object.entries(route.headers ?? {}).map(([name, description]) => ({
+    name,
+    in: 'header',
+    required: false,
+    description,
+    schema: { type: 'string' },
+  }));
 }
 
 function requestBody(body: RouteBody, schemas: SchemaCollector): unknown {
@@ -92,7 +118,13 @@ function requestBody(body: RouteBody, schemas: SchemaCollector): unknown {
       return { required: true, content: { 'application/json': { schema: schemas.reference(body.schema, 'input') } } };
     case 'batch': {
       const line = schemas.reference(body.schema, 'input');
-      return { required: true, content: { 'application/x-ndjson': { schema: line }, 'application/json': { schema: { type: 'array', items: line, minItems: 1, maxItems: 10_000 } } } };
+      return {
+        required: true,
+        content: {
+          'application/x-ndjson': { schema: line },
+          'application/json': { schema: { type: 'array', items: line, minItems: 1, maxItems: 10_000 } },
+        },
+      };
     }
     case 'bytes':
       return { required: true, content: Object.fromEntries((body.contentTypes ?? ['application/octet-stream']).map((type) => [type, {}])) };
@@ -110,7 +142,9 @@ function success(response: RouteResponse, schemas: SchemaCollector): unknown {
   return {
     description: response.description,
     headers: Object.fromEntries(headers.map(([name, description]) => [name, { description, schema: { type: 'string' } }])),
-    ...(types.length === 0 ? {} : { content: Object.fromEntries(types.map((type) => [type, schema !== undefined && type.includes('json') ? { schema } : {}])) }),
+    ...(types.length === 0
+      ? {}
+      : { content: Object.fromEntries(types.map((type) => [type, schema !== undefined && type.includes('json') ? { schema } : {}])) }),
   };
 }
 
@@ -138,7 +172,9 @@ function problems(route: Route, schemas: SchemaCollector): Record<string, unknow
       status,
       {
         description: codes.map((code) => `\`${code}\`: ${ERROR_TABLE[code].title}`).join('\n\n'),
-        content: { 'application/problem+json': { schema: { allOf: [problem, { type: 'object', properties: { code: { enum: codes } } }] } } },
+        content: {
+          'application/problem+json': { schema: { allOf: [problem, { type: 'object', properties: { code: { enum: codes } } }] } },
+        },
       },
     ]),
   );

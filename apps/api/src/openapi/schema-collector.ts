@@ -15,7 +15,8 @@ export function createSchemaCollector(): SchemaCollector {
   const components: Record<string, JsonSchema> = {};
   const inline = (schema: z.ZodType, io: 'input' | 'output'): JsonSchema => {
     const { $schema: _dialect, $defs, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any' }) as JsonSchema;
-    for (const [name, definition] of Object.entries(($defs ?? {}) as Record<string, JsonSchema>)) components[name] = tidy(definition) as JsonSchema;
+    for (const [name, definition] of Object.entries(($defs ?? {}) as Record<string, JsonSchema>))
+      components[name] = tidy(definition) as JsonSchema;
     return tidy(rest) as JsonSchema;
   };
   return { reference: inline, inline, components: () => components };
@@ -28,7 +29,14 @@ function tidy(value: unknown): unknown {
   const schema = value as JsonSchema;
   return Object.fromEntries(
     Object.entries(schema)
-      .filter(([key, member]) => !(key === 'pattern' && typeof schema['format'] === 'string') && Math.abs(typeof member === 'number' ? member : 0) !== Number.MAX_SAFE_INTEGER)
-      .map(([key, member]) => [key, key === '$ref' && typeof member === 'string' ? member.replace('#/$defs/', '#/components/schemas/') : tidy(member)]),
+      .filter(
+        ([key, member]) =>
+          !(key === 'pattern' && typeof schema['format'] === 'string') &&
+          Math.abs(typeof member === 'number' ? member : 0) !== Number.MAX_SAFE_INTEGER,
+      )
+      .map(([key, member]) => [
+        key,
+        key === '$ref' && typeof member === 'string' ? member.replace('#/$defs/', '#/components/schemas/') : tidy(member),
+      ]),
   );
 }

@@ -9,7 +9,8 @@ import { definePublicRoute, type Route } from '../http/route.ts';
 
 const TAG = 'Documentation';
 /** Swagger UI sets styles on elements; scripts come from our own files only. */
-const DOCS_POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'";
+const DOCS_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'";
 const PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const HTML = 'text/html; charset=utf-8';
 
@@ -19,7 +20,8 @@ const ASSETS: Readonly<Record<string, string>> = {
   'swagger-ui-bundle.js': 'text/javascript; charset=utf-8',
   'favicon-32x32.png': 'image/png',
 };
-const START_SCRIPT = "window.addEventListener('load', () => { window.SwaggerUIBundle({ url: '/openapi.json', dom_id: '#reference', deepLinking: true, validatorUrl: null }); });\n";
+const START_SCRIPT =
+  "window.addEventListener('load', () => { window.SwaggerUIBundle({ url: '/openapi.json', dom_id: '#reference', deepLinking: true, validatorUrl: null }); });\n";
 
 /** @param routes all other routes; the document describes them and these */
 export function docsRoutes(routes: readonly Route[], version: string): Route[] {
@@ -37,7 +39,9 @@ function openApiRoute(text: () => string): Route {
     operationId: 'readOpenApi',
     summary: 'This document',
     tag: TAG,
-    responses: { 200: { description: 'OpenAPI 3.1', schema: z.object({ openapi: z.string() }).meta({ description: 'An OpenAPI document' }) } },
+    responses: {
+      200: { description: 'OpenAPI 3.1', schema: z.object({ openapi: z.string() }).meta({ description: 'An OpenAPI document' }) },
+    },
     errors: [],
     handler: () => Promise.resolve({ status: 200, body: text(), headers: { 'content-type': 'application/json' } }),
   });
@@ -84,7 +88,11 @@ async function assetReply(name: string) {
   const type = Object.hasOwn(ASSETS, name) ? ASSETS[name] : undefined;
   if (type === undefined) throw new AppError('not-found');
   const folder = path.dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
-  return { status: 200, body: await readFile(path.join(folder, name)), headers: { 'content-type': type, 'cache-control': 'public, max-age=3600' } };
+  return {
+    status: 200,
+    body: await readFile(path.join(folder, name)),
+    headers: { 'content-type': type, 'cache-control': 'public, max-age=3600' },
+  };
 }
 
 function htmlReply(body: string, policy: string) {

@@ -13,7 +13,11 @@ let flowId: string;
 
 beforeAll(async () => {
   testDatabase = await createTestDatabase();
-  const silent: UpdatePublisher = { publishEvents: () => Promise.resolve(), publishProgress: () => Promise.resolve(), publishControl: () => Promise.resolve() };
+  const silent: UpdatePublisher = {
+    publishEvents: () => Promise.resolve(),
+    publishProgress: () => Promise.resolve(),
+    publishControl: () => Promise.resolve(),
+  };
   writer = createEventWriter({ database: testDatabase.database, updates: silent });
   server = await startStreamServer({ database: testDatabase.database });
   flowId = await writer.newFlow();
@@ -38,13 +42,26 @@ describe('GET .../events', () => {
   it('answers events as they are streamed', async () => {
     const { status, body } = await read('?limit=1');
     expect(status).toBe(200);
-    expect(body.items).toEqual([{ seq: 1, flowId, type: 'flow.queued', at: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/), data: { flow: 'test', version: 1 } }]);
+    expect(body.items).toEqual([
+      {
+        seq: 1,
+        flowId,
+        type: 'flow.queued',
+        at: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+        data: { flow: 'test', version: 1 },
+      },
+    ]);
   });
 
   it('walks forwards by cursor to the end', async () => {
     const pages = [(await read('?limit=4')).body];
-    for (let cursor = pages[0]?.nextCursor; typeof cursor === 'string'; cursor = pages.at(-1)?.nextCursor) pages.push((await read(`?limit=4&cursor=${cursor}`)).body);
-    expect(pages.map(seqs)).toEqual([[1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]);
+    for (let cursor = pages[0]?.nextCursor; typeof cursor === 'string'; cursor = pages.at(-1)?.nextCursor)
+      pages.push((await read(`?limit=4&cursor=${cursor}`)).body);
+    expect(pages.map(seqs)).toEqual([
+      [1, 2, 3, 4],
+      [5, 6, 7, 8],
+      [9, 10],
+    ]);
   });
 
   it('answers the last ones below a seq, ascending, and walks backwards', async () => {
@@ -71,9 +88,12 @@ describe('GET .../events', () => {
     expect(other.status).toBe(400);
   });
 
-  it.each(['?after=x', '?limit=0', '?before=1&after=1', '?until=end', '?nonsense=1', '?after=1&after=2'])('answers 422 for %s', async (query) => {
-    expect((await read(query)).status).toBe(422);
-  });
+  it.each(['?after=x', '?limit=0', '?before=1&after=1', '?until=end', '?nonsense=1', '?after=1&after=2'])(
+    'answers 422 for %s',
+    async (query) => {
+      expect((await read(query)).status).toBe(422);
+    },
+  );
 
   it.each(['application/json', 'text/event-stream'])('answers 404 for an unknown and a foreign log asked for as %s', async (accept) => {
     const unknown = await fetch(server.url(newGroupId()), { headers: { accept } });

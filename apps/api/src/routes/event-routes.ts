@@ -107,7 +107,11 @@ async function inTime<T>(promise: Promise<T>): Promise<T> {
     return await withTimeout(promise, ANSWER_MS_MAX);
   } catch (error) {
     if (error instanceof Error && error.message.startsWith('timed out')) {
-      throw new AppError('dependency-unavailable', { detail: 'The request could not be completed in time.', retryAfterSeconds: 2 }, { cause: error });
+      throw new AppError(
+        'dependency-unavailable',
+        { detail: 'The request could not be completed in time.', retryAfterSeconds: 2 },
+        { cause: error },
+      );
     }
     throw error;
   }

@@ -14,15 +14,35 @@ const GOOD = '{"flow":"test.one","input":{}}';
 const send = (body: string | Buffer, headers: Record<string, string> = {}): Promise<Answer> =>
   ask(api, { method: 'POST', path: '/v1/flows/batch', body, headers: { 'content-type': 'application/x-ndjson', ...headers } });
 const itemsOf = (answer: Answer) => answer.json['items'] as Item[];
-const countFlows = async () => (await api.database.main.query<{ count: number }>('SELECT count(*)::int AS count FROM millrace.flows')).rows[0]?.count ?? -1;
+const countFlows = async () =>
+  (await api.database.main.query<{ count: number }>('SELECT count(*)::int AS count FROM millrace.flows')).rows[0]?.count ?? -1;
 
 describe('POST /v1/flows/batch', () => {
   it('answers each line in order, and a bad line fails alone', async () => {
     const before = await countFlows();
-    const lines = [GOOD, '{"flow":', '{"flow":"test.none","input":{}}', '', GOOD, '[]', '{"flow":"test.one","input":{"__proto__":1}}', '{"flow":"test.one","input":{},"nope":1}'].join('\r\n');
+    const lines = [
+      GOOD,
+      '{"flow":',
+      '{"flow":"test.none","input":{}}',
+      '',
+      GOOD,
+      '[]',
+      '{"flow":"test.one","input":{"__proto__":1}}',
+      '{"flow":"test.one","input":{},"nope":1}',
+    ].join('\r\n');
     const answer = await send(Buffer.concat([Buffer.from(`${lines}\n`), Buffer.from([0x22, 0xff, 0x22, 0x0a]), Buffer.from(GOOD)]));
     expect(answer.status).toBe(202);
-    expect(itemsOf(answer).map((item) => item.status ?? item.error?.code)).toEqual(['queued', 'malformed-json', 'unknown-flow', 'queued', 'validation', 'forbidden-key', 'unknown-field', 'invalid-encoding', 'queued']);
+    expect(itemsOf(answer).map((item) => item.status ?? item.error?.code)).toEqual([
+      'queued',
+      'malformed-json',
+      'unknown-flow',
+      'queued',
+      'validation',
+      'forbidden-key',
+      'unknown-field',
+      'invalid-encoding',
+      'queued',
+    ]);
     expect(itemsOf(answer)[2]?.error?.errors?.[0]?.pointer).toBe('/flow');
     expect(await countFlows()).toBe(before + 3);
   });
@@ -43,8 +63,20 @@ describe('POST /v1/flows/batch', () => {
     { name: 'a JSON object', body: '{}', type: 'application/json', status: 422, code: 'validation' },
     { name: 'JSON that is cut off', body: '[{}', type: 'application/json', status: 400, code: 'malformed-json' },
     { name: '10,001 lines', body: '{}\n'.repeat(10_001), type: 'application/x-ndjson', status: 413, code: 'payload-too-large' },
-    { name: '10,001 items', body: `[${Array.from({ length: 10_001 }, () => '0').join(',')}]`, type: 'application/json', status: 413, code: 'payload-too-large' },
-    { name: 'more than 16 MiB', body: `"${'x'.repeat(16 * 1024 * 1024)}"`, type: 'application/x-ndjson', status: 413, code: 'payload-too-large' },
+    {
+      name: '10,001 items',
+      body: `[${Array.from({ length: 10_001 }, () => '0').join(',')}]`,
+      type: 'application/json',
+      status: 413,
+      code: 'payload-too-large',
+    },
+    {
+      name: 'more than 16 MiB',
+      body: `"${'x'.repeat(16 * 1024 * 1024)}"`,
+      type: 'application/x-ndjson',
+      status: 413,
+      code: 'payload-too-large',
+    },
     { name: 'CSV', body: 'a,b', type: 'text/csv', status: 415, code: 'unsupported-media-type' },
   ])('refuses $name', async ({ body, type, status, code }) => {
     const answer = await send(body, { 'content-type': type });
@@ -64,7 +96,10 @@ describe('POST /v1/flows/batch', () => {
     const before = await countFlows();
     const replay = await send(batch, { 'idempotency-key': 'batch-1' });
     expect(itemsOf(replay).map((item) => item.id)).toEqual(itemsOf(first).map((item) => item.id));
-    expect({ first: first.headers['idempotency-replayed'], replay: replay.headers['idempotency-replayed'] }).toEqual({ first: undefined, replay: 'true' });
+    expect({ first: first.headers['idempotency-replayed'], replay: replay.headers['idempotency-replayed'] }).toEqual({
+      first: undefined,
+      replay: 'true',
+    });
     const longer = await send(`${batch}\n${GOOD}`, { 'idempotency-key': 'batch-1' });
     expect({ status: longer.status, code: longer.json['code'] }).toEqual({ status: 422, code: 'idempotency-key-reused' });
     expect(await countFlows()).toBe(before);
@@ -74,7 +109,13 @@ describe('POST /v1/flows/batch', () => {
     const line = (key: string, note: number) => JSON.stringify({ flow: 'test.one', input: { note }, idempotencyKey: key });
     const answer = await send([line('l1', 1), line('l1', 1), line('l1', 2), line('a b', 1), line('l2', 1)].join('\n'));
     const items = itemsOf(answer);
-    expect(items.map((item) => item.status ?? item.error?.code)).toEqual(['queued', 'queued', 'idempotency-key-reused', 'idempotency-key-invalid', 'queued']);
+    expect(items.map((item) => item.status ?? item.error?.code)).toEqual([
+      'queued',
+      'queued',
+      'idempotency-key-reused',
+      'idempotency-key-invalid',
+      'queued',
+    ]);
     expect(items[1]?.id).toBe(items[0]?.id);
     expect(items[4]?.id).not.toBe(items[0]?.id);
   });

@@ -25,19 +25,30 @@ export function flowBatchRoutes(deps: FlowBatchRoutesDeps): Route[] {
       path: '/v1/flows/batch',
       operationId: 'createFlowBatch',
       summary: 'Start up to 10,000 flows',
-      description: 'One result per line in order. With an Idempotency-Key the same batch can be sent again: lines that were accepted before are not started twice.',
+      description:
+        'One result per line in order. With an Idempotency-Key the same batch can be sent again: lines that were accepted before are not started twice.',
       tag: 'Flows',
       headers: { 'Idempotency-Key': 'Optional; covers the whole batch. A line may carry its own `idempotencyKey` instead.' },
       body: { kind: 'batch', schema: batchLineSchema },
-      responses: { 202: { description: 'One result per line', schema: batchAnswerSchema, headers: { 'Idempotency-Replayed': '`true` when lines were accepted by an earlier request' } } },
+      responses: {
+        202: {
+          description: 'One result per line',
+          schema: batchAnswerSchema,
+          headers: { 'Idempotency-Replayed': '`true` when lines were accepted by an earlier request' },
+        },
+      },
       errors: ['idempotency-key-invalid', 'idempotency-key-reused'],
       handler: async (request) => {
         const key = idempotencyKeyOf(request.headers);
         const lines = toOrders({ lines: request.body, principal: request.principal, key }, deps);
         const orders = lines.flatMap((line) => ('order' in line ? [line.order] : []));
-        const created = await createInOrder(orders, (some) => deps.intake.createMany(some, () => request.raw.res.writableEnded || request.raw.res.closed));
+        const created = await createInOrder(orders, (some) =>
+          deps.intake.createMany(some, () => request.raw.res.writableEnded || request.raw.res.closed),
+        );
         const replayed = created.some((flow) => flow.kind === 'replayed');
-        const items = toItems(lines, created).map((item) => ('error' in item ? { error: toProblem(item.error, { requestId: request.requestId, log: deps.log }) } : item));
+        const items = toItems(lines, created).map((item) =>
+          'error' in item ? { error: toProblem(item.error, { requestId: request.requestId, log: deps.log }) } : item,
+        );
         return { status: 202, body: { items }, headers: replayed && key !== null ? { 'idempotency-replayed': 'true' } : {} };
       },
     }),
@@ -58,7 +69,8 @@ function toOrders(batch: Batch, deps: FlowBatchRoutesDeps): Line[] {
       const { idempotencyKey, ...body } = validate(batchLineSchema, line.value);
       const draft = deps.acceptor.accept(body, batch.principal);
       phaseCount += draft.phases.length;
-      if (phaseCount > BATCH_PHASES_MAX) throw new AppError('payload-too-large', { detail: `A batch may start at most ${BATCH_PHASES_MAX} phases.` });
+      if (phaseCount > BATCH_PHASES_MAX)
+        throw new AppError('payload-too-large', { detail: `A batch may start at most ${BATCH_PHASES_MAX} phases.` });
       const own = ownKey(idempotencyKey, body);
       if (own !== null || wholeHash === null) return { order: { draft, idempotency: own } };
       sharedCount += 1;
@@ -76,7 +88,10 @@ function ownKey(key: string | undefined, body: Omit<BatchLineBody, 'idempotencyK
 }
 
 // The first line under the header's key is written before all others: when it says that the key stood for another body, nothing else is started.
-async function createInOrder(orders: readonly FlowOrder[], create: (orders: readonly FlowOrder[]) => Promise<CreatedFlow[]>): Promise<CreatedFlow[]> {
+async function createInOrder(
+  orders: readonly FlowOrder[],
+  create: (orders: readonly FlowOrder[]) => Promise<CreatedFlow[]>,
+): Promise<CreatedFlow[]> {
   const witness = orders.findIndex((order) => isUnderSharedKey(order));
   if (witness === -1) return create(orders);
   const first = await create(orders.slice(witness, witness + 1));
@@ -90,7 +105,9 @@ function isUnderSharedKey(order: FlowOrder): boolean {
 }
 
 function keyReused(pointer: string): AppError {
-  return new AppError('idempotency-key-reused', { errors: [{ pointer, code: 'idempotency-key-reused', message: 'It was used with another body.' }] });
+  return new AppError('idempotency-key-reused', {
+    errors: [{ pointer, code: 'idempotency-key-reused', message: 'It was used with another body.' }],
+  });
 }
 
 function toItems(lines: readonly Line[], created: readonly CreatedFlow[]): Item[] {

@@ -17,7 +17,7 @@ import type { FlowIntake } from '../flows/flow-intake.ts';
 import { flowLinks } from '../flows/flow-links.ts';
 import type { ProgressReader } from '../flows/latest-progress.ts';
 import type { Cursors, CursorScope } from '../http/input/cursors.ts';
-import { bodyHashOf, idempotencyKeyOf } from '../http/input/idempotency-key.ts';
+import { bodyHashOf, idempotencyKeyOf, replayedBody } from '../http/input/idempotency-key.ts';
 import { defineRoute, type ApiReply, type ApiRequest, type Route } from '../http/route.ts';
 
 export type FlowRoutesDeps = {
@@ -36,8 +36,13 @@ export type FlowRoutesDeps = {
 export type FlowTarget = { flowId: string; workspace: string };
 
 const TAG = 'Flows';
-const IDEMPOTENCY_HEADER = { 'Idempotency-Key': 'Optional; 1 to 255 visible ASCII characters. The same key and body again within 24 h answer with the first result.' };
+const IDEMPOTENCY_HEADER = {
+  'Idempotency-Key': 'Optional; 1 to 255 visible ASCII characters. The same key and body again within 24 h answer with the first result.',
+};
 const CREATE_SCOPE = 'POST /v1/flows';
+/** RFC 3339 has a year 0 and offsets up to 23:59, PostgreSQL has neither: what lies beyond these says the same. */
+const EARLIEST_MS = Date.parse('0001-01-01T00:00:00Z');
+const LATEST_MS = Date.parse('9999-12-31T23:59:59.999Z');
 
 export function flowRoutes(deps: FlowRoutesDeps): Route[] {
   return [createRoute(deps), listRoute(deps), readRoute(deps), progressRoute(deps), cancelRoute(deps), retryRoute(deps)];
@@ -53,22 +58,37 @@ function createRoute(deps: FlowRoutesDeps): Route {
     tag: TAG,
     headers: IDEMPOTENCY_HEADER,
     body: { kind: 'json', schema: newFlowSchema },
-    responses: { 202: { description: 'Accepted', schema: acceptedFlowSchema, headers: { Location: 'The flow', 'Idempotency-Replayed': '`true` when this is the answer of an earlier request' } } },
+    responses: {
+      202: {
+        description: 'Accepted',
+        schema: acceptedFlowSchema,
+        headers: { Location: 'The flow', 'Idempotency-Replayed': '`true` when this is the answer of an earlier request' },
+      },
+    },
     errors: ['idempotency-key-invalid', 'idempotency-in-progress', 'idempotency-key-reused', 'unknown-flow', 'invalid-flow'],
     handler: async (request) => {
       const key = idempotencyKeyOf(request.headers);
       const draft = deps.acceptor.accept(request.body, request.principal);
       const idempotency = key === null ? null : { route: CREATE_SCOPE, key, bodyHash: bodyHashOf(request.body) };
-      return createdReply(await deps.intake.createOne({ draft, idempotency }, () => request.raw.res.writableEnded || request.raw.res.closed));
+      return createdReply(
+        await deps.intake.createOne({ draft, idempotency }, () => request.raw.res.writableEnded || request.raw.res.closed),
+      );
     },
   });
 }
 
 function createdReply(created: CreatedFlow): ApiReply {
-  if (created.kind === 'key-reused') throw new AppError('idempotency-key-reused', { errors: [{ pointer: 'Idempotency-Key', code: 'idempotency-key-reused', message: 'It was used with another body.' }] });
-  const links = (created.body as { links: { self: string } }).links;
-  const headers = created.kind === 'replayed' ? { location: links.self, 'idempotency-replayed': 'true' } : { location: links.self };
-  return { status: created.status, body: created.body, headers };
+  if (created.kind === 'key-reused')
+    throw new AppError('idempotency-key-reused', {
+      errors: [{ pointer: 'Idempotency-Key', code: 'idempotency-key-reused', message: 'It was used with another body.' }],
+    });
+  const location = (created.body as { links: { self: string } }).links.self;
+  if (created.kind === 'created') return { status: created.status, body: created.body, headers: { location } };
+  return {
+    status: created.status,
+    body: replayedBody(acceptedFlowSchema, created.body),
+    headers: { location, 'idempotency-replayed': 'true' },
+  };
 }
 
 function listRoute(deps: FlowRoutesDeps): Route {
@@ -85,7 +105,14 @@ function listRoute(deps: FlowRoutesDeps): Route {
     handler: async ({ query, principal }) => {
       const scope = listScope(query, principal);
       const before = query.cursor === undefined ? undefined : await deps.cursors.decode(scope, query.cursor);
-      const found = await deps.listFlows({ ...filterOf(query), workspace: principal.workspace, ...(before === undefined ? {} : { before }), limit: query.limit + 1 });
+      const filter = filterOf(query);
+      if (filter === null) return { status: 200, body: { items: [], nextCursor: null } };
+      const found = await deps.listFlows({
+        ...filter,
+        workspace: principal.workspace,
+        ...(before === undefined ? {} : { before }),
+        limit: query.limit + 1,
+      });
       const page = found.slice(0, query.limit);
       const last = page.at(-1);
       const nextCursor = found.length > page.length && last !== undefined ? await deps.cursors.encode(scope, last.id) : null;
@@ -98,15 +125,21 @@ function listScope({ limit: _limit, cursor: _cursor, ...filter }: FlowListQuery,
   return { workspace: principal.workspace, list: 'flows', filter };
 }
 
-function filterOf(query: FlowListQuery): Omit<FlowFilter, 'workspace' | 'limit' | 'before'> {
+// Null: no flow can match, because a tag has one value and two were asked for.
+function filterOf(query: FlowListQuery): Omit<FlowFilter, 'workspace' | 'limit' | 'before'> | null {
   const tags = query.tag?.map((text) => [text.slice(0, text.indexOf(':')), text.slice(text.indexOf(':') + 1)] as const);
+  if (tags?.some(([key, value]) => tags.some((other) => other[0] === key && other[1] !== value)) === true) return null;
   return {
     ...(query.status === undefined ? {} : { statuses: query.status }),
     ...(query.flow === undefined ? {} : { flow: query.flow }),
     ...(tags === undefined ? {} : { tags: Object.fromEntries(tags) }),
-    ...(query.createdAfter === undefined ? {} : { createdAfter: query.createdAfter }),
+    ...(query.createdAfter === undefined ? {} : { createdAfter: storableInstant(query.createdAfter) }),
     ...(query.q === undefined ? {} : { q: query.q }),
   };
+}
+
+function storableInstant(text: string): string {
+  return new Date(Math.min(Math.max(Date.parse(text), EARLIEST_MS), LATEST_MS)).toISOString();
 }
 
 function readRoute(deps: FlowRoutesDeps): Route {
@@ -180,7 +213,9 @@ async function actionReply(deps: FlowRoutesDeps, target: FlowTarget, outcome: Fl
 }
 
 /** Reads a flow as clients see it. @throws AppError not-found */
-export function flowReader(deps: Pick<FlowRoutesDeps, 'readFlow' | 'readProgress'>): (target: FlowTarget) => Promise<ReturnType<typeof flowAnswer>> {
+export function flowReader(
+  deps: Pick<FlowRoutesDeps, 'readFlow' | 'readProgress'>,
+): (target: FlowTarget) => Promise<ReturnType<typeof flowAnswer>> {
   return (target) => readAnswer(deps, target);
 }
 
@@ -193,4 +228,3 @@ async function readAnswer(deps: Pick<FlowRoutesDeps, 'readFlow' | 'readProgress'
 function targetOf(request: Pick<ApiRequest, 'params' | 'principal'>): FlowTarget {
   return { flowId: (request.params['id'] ?? '').toLowerCase(), workspace: request.principal.workspace };
 }
-

@@ -60,6 +60,8 @@ describe('datasets and imports over REST', () => {
       [{ columns: [{ name: 'a', type: 'enum' }] }, '/columns/0/values'],
       [{ columns: [{ name: 'a', type: 'text', min: 1 }] }, '/columns/0/min'],
       [{ columns: [{ name: 'a', type: 'date', max: 'soon' }] }, '/columns/0/max'],
+      [{ columns: [{ name: 'a', type: 'integer', min: 5, max: '4' }] }, '/columns/0/max'],
+      [{ columns: [{ name: 'a', type: 'date', min: '2024-01-02', max: '2024-01-01' }] }, '/columns/0/max'],
       [{ columns: [{ name: 'a', type: 'text', pattern: '(?=x)' }] }, '/columns/0/pattern'],
       [{ columns: [sku], colour: 1 }, '/colour'],
     ];
@@ -169,6 +171,7 @@ describe('datasets and imports over REST', () => {
     expect(new Set(answers.map((answer) => answer.status))).toEqual(new Set([201]));
     expect(new Set(answers.map((answer) => answer.body.id)).size).toBe(1);
     expect(answers.filter((answer) => answer.headers.get('idempotency-replayed') === 'true')).toHaveLength(19);
+    expect(new Set(answers.map((answer) => JSON.stringify(answer.body))).size).toBe(1);
     expect((await api.client.post('/v1/imports', { ...body, maxRejects: 6 }, headers)).body).toMatchObject({
       status: 422,
       code: 'idempotency-key-reused',

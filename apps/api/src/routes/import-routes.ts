@@ -28,7 +28,7 @@ import {
 } from '@millrace/store';
 import type { Clock } from '@millrace/process';
 import type { Cursors } from '../http/input/cursors.ts';
-import { bodyHashOf, idempotencyKeyOf } from '../http/input/idempotency-key.ts';
+import { bodyHashOf, idempotencyKeyOf, replayedBody } from '../http/input/idempotency-key.ts';
 import { defineRoute, type ApiReply, type ApiRequest, type Route } from '../http/route.ts';
 import { sendCsv, wantsCsv } from '../uploads/csv-reply.ts';
 import type { ImportActions, ImportTarget } from '../uploads/import-actions.ts';
@@ -119,10 +119,11 @@ function createdReply(created: CreatedImport): ApiReply {
       errors: [{ pointer: 'Idempotency-Key', code: 'idempotency-key-reused', message: 'It was used with another body.' }],
     });
   const location = (created.body as { links: { self: string } }).links.self;
+  if (created.kind === 'created') return { status: created.status, body: created.body, headers: { location } };
   return {
     status: created.status,
-    body: created.body,
-    headers: created.kind === 'replayed' ? { location, 'idempotency-replayed': 'true' } : { location },
+    body: replayedBody(createdImportSchema, created.body),
+    headers: { location, 'idempotency-replayed': 'true' },
   };
 }
 

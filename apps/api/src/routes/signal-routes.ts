@@ -18,7 +18,8 @@ export function signalRoutes(deps: SignalRoutesDeps): Route[] {
       path: '/v1/flows/{id}/signals/{name}',
       operationId: 'sendSignal',
       summary: 'Send a signal to a flow',
-      description: 'The body, any JSON, becomes the output of the phase that waits for this signal. One that comes early is kept. A second one of the same name is refused.',
+      description:
+        'The body, any JSON, becomes the output of the phase that waits for this signal. One that comes early is kept. A second one of the same name is refused.',
       tag: 'Flows',
       nameParams: ['name'],
       body: { kind: 'json', schema: z.unknown() },
@@ -29,13 +30,20 @@ export function signalRoutes(deps: SignalRoutesDeps): Route[] {
         const body = storableJson(request.body, LIMITS.outputBytesMax);
         if (!body.ok) throw new AppError('validation', { detail: `The body cannot be kept: ${body.problem}.` });
         const name = request.params['name'] ?? '';
-        return reply(deps, target, { name, outcome: await deps.sendSignal({ ...target, name, bodyJson: body.text, by: request.principal.keyId }) });
+        return reply(deps, target, {
+          name,
+          outcome: await deps.sendSignal({ ...target, name, bodyJson: body.text, by: request.principal.keyId }),
+        });
       },
     }),
   ];
 }
 
-async function reply(deps: SignalRoutesDeps, target: { flowId: string; workspace: string }, { name, outcome }: { name: string; outcome: SignalOutcome }): Promise<ApiReply> {
+async function reply(
+  deps: SignalRoutesDeps,
+  target: { flowId: string; workspace: string },
+  { name, outcome }: { name: string; outcome: SignalOutcome },
+): Promise<ApiReply> {
   switch (outcome.kind) {
     case 'not-found':
       throw new AppError('not-found');

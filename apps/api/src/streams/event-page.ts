@@ -33,7 +33,9 @@ export async function readEventPage(
     // One more than asked tells whether there is a next page.
     limit: query.limit + 1,
   });
-  const items = (position.direction === 'after' ? found.slice(0, query.limit) : found.slice(-query.limit)).map((event) => publicEvent(event));
+  const items = (position.direction === 'after' ? found.slice(0, query.limit) : found.slice(-query.limit)).map((event) =>
+    publicEvent(event),
+  );
   const edge = position.direction === 'after' ? items.at(-1) : items[0];
   const isLast = found.length <= query.limit || edge === undefined;
   return { items, nextCursor: isLast ? null : await cursors.encode(scopeOf(subject, query), `${position.direction} ${edge.seq}`) };

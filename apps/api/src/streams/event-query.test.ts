@@ -18,12 +18,25 @@ describe('the query of a page', () => {
 
   it('takes a seq in either direction, types and a limit', () => {
     expect(pageQueryOf({ after: '7', limit: '200' })).toMatchObject({ direction: 'after', seq: 7, limit: 200 });
-    expect(pageQueryOf({ before: '7', type: 'phase.failed,log,log' })).toMatchObject({ direction: 'before', seq: 7, types: ['log', 'phase.failed'] });
+    expect(pageQueryOf({ before: '7', type: 'phase.failed,log,log' })).toMatchObject({
+      direction: 'before',
+      seq: 7,
+      types: ['log', 'phase.failed'],
+    });
   });
 
   it.each([
-    [{ after: '-1' }, 'after'], [{ after: '1e3' }, 'after'], [{ after: '' }, 'after'], [{ before: '9'.repeat(20) }, 'before'], [{ after: '1', before: '2' }, 'before'],
-    [{ limit: '0' }, 'limit'], [{ limit: '201' }, 'limit'], [{ limit: 'x' }, 'limit'], [{ type: 'LOG' }, 'type'], [{ type: 'log,' }, 'type'], [{ until: 'end' }, 'until'],
+    [{ after: '-1' }, 'after'],
+    [{ after: '1e3' }, 'after'],
+    [{ after: '' }, 'after'],
+    [{ before: '9'.repeat(20) }, 'before'],
+    [{ after: '1', before: '2' }, 'before'],
+    [{ limit: '0' }, 'limit'],
+    [{ limit: '201' }, 'limit'],
+    [{ limit: 'x' }, 'limit'],
+    [{ type: 'LOG' }, 'type'],
+    [{ type: 'log,' }, 'type'],
+    [{ until: 'end' }, 'until'],
   ])('refuses %j', (query, pointer) => {
     expect(pointerOf(() => pageQueryOf(query))).toBe(pointer);
   });
@@ -35,7 +48,13 @@ describe('the query of a stream', () => {
     expect(streamQueryOf({})).toEqual({ after: undefined, untilEnd: false });
   });
 
-  it.each([[{ until: 'never' }, 'until'], [{ before: '1' }, 'before'], [{ limit: '1' }, 'limit'], [{ type: 'log' }, 'type'], [{ cursor: 'x' }, 'cursor']])('refuses %j', (query, pointer) => {
+  it.each([
+    [{ until: 'never' }, 'until'],
+    [{ before: '1' }, 'before'],
+    [{ limit: '1' }, 'limit'],
+    [{ type: 'log' }, 'type'],
+    [{ cursor: 'x' }, 'cursor'],
+  ])('refuses %j', (query, pointer) => {
     expect(pointerOf(() => streamQueryOf(query))).toBe(pointer);
   });
 });

@@ -11,18 +11,33 @@ export const eventQuery = z.strictObject({
   after: z.string().max(200).optional().meta({ description: 'Events after this seq. In a stream also an event id' }),
   before: z.string().max(20).optional().meta({ description: 'Pages only: the last `limit` events below this seq' }),
   type: z.string().max(1_000).optional().meta({ description: 'Pages only: comma list of event types' }),
-  limit: z.string().max(20).optional().meta({ description: `Pages only: 1 to ${LIMITS.pageItemsMax}, ${LIMITS.pageItemsDefault} unless said` }),
-  cursor: z.string().min(1).max(2_000).optional().meta({ description: 'Pages only: `nextCursor` of the page before' }),
-  until: z.string().max(20).optional().meta({ description: 'Streams only: `end` closes the stream after the terminal event of the current run' }),
+  limit: z
+    .string()
+    .max(20)
+    .optional()
+    .meta({ description: `Pages only: 1 to ${LIMITS.pageItemsMax}, ${LIMITS.pageItemsDefault} unless said` }),
+  cursor: z.string().optional().meta({ description: 'Pages only: `nextCursor` of the page before' }),
+  until: z
+    .string()
+    .max(20)
+    .optional()
+    .meta({ description: 'Streams only: `end` closes the stream after the terminal event of the current run' }),
 });
 export type EventQuery = z.infer<typeof eventQuery>;
 
-export type PageQuery = { direction: 'after' | 'before'; seq: number; types: string[] | undefined; limit: number; cursor: string | undefined };
+export type PageQuery = {
+  direction: 'after' | 'before';
+  seq: number;
+  types: string[] | undefined;
+  limit: number;
+  cursor: string | undefined;
+};
 
 /** @throws AppError validation */
 export function pageQueryOf(query: EventQuery): PageQuery {
   if (query.until !== undefined) throw fieldError('validation', 'until', 'until is for streams: ask with Accept: text/event-stream.');
-  if (query.after !== undefined && query.before !== undefined) throw fieldError('validation', 'before', 'after and before exclude each other.');
+  if (query.after !== undefined && query.before !== undefined)
+    throw fieldError('validation', 'before', 'after and before exclude each other.');
   const direction = query.before === undefined ? 'after' : 'before';
   return {
     direction,
@@ -55,6 +70,7 @@ function limitOf(text: string): number {
 
 function typesOf(text: string): string[] {
   const types = [...new Set(text.split(','))].toSorted();
-  if (types.length > TYPES_MAX || types.some((type) => !TYPE_PATTERN.test(type))) throw fieldError('validation', 'type', `type must be a comma list of at most ${TYPES_MAX} event types.`);
+  if (types.length > TYPES_MAX || types.some((type) => !TYPE_PATTERN.test(type)))
+    throw fieldError('validation', 'type', `type must be a comma list of at most ${TYPES_MAX} event types.`);
   return types;
 }

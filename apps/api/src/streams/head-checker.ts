@@ -31,9 +31,13 @@ export function createHeadChecker(options: HeadCheckerOptions): Loop {
       const isHasty = nowMs - lastAwayAtMs < STREAM_LIMITS.headCheckMs;
       if (!isHasty && nowMs < nextAtMs) return 'idle';
       nextAtMs = nowMs + STREAM_LIMITS.headCheckMs - STREAM_LIMITS.headCheckAwayMs / 2;
-      const failed = await checkAll(signal).then(() => undefined, (error: unknown) => ({ error }));
+      const failed = await checkAll(signal).then(
+        () => undefined,
+        (error: unknown) => ({ error }),
+      );
       // Told here instead of thrown: the loop would wait longer after each failure, and streams should catch up as soon as they can.
-      if (failed !== undefined && !isFailing) options.log.warn({ err: failed.error, subjects: feeds.size }, 'streams cannot read PostgreSQL, they stay open and will catch up');
+      if (failed !== undefined && !isFailing)
+        options.log.warn({ err: failed.error, subjects: feeds.size }, 'streams cannot read PostgreSQL, they stay open and will catch up');
       if (failed !== undefined) lastAwayAtMs = nowMs;
       isFailing = failed !== undefined;
       return 'idle';

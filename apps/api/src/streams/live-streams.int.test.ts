@@ -41,10 +41,17 @@ describe('a stream without a cursor', () => {
     await writer.publish(flowId, ['log'], { message: 'line\nwith\r\ndata: ends' });
     await reader.untilSeq(3);
     expect(reader.response.statusCode).toBe(200);
-    expect(reader.response.headers).toMatchObject({ 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache, no-transform', 'x-accel-buffering': 'no' });
+    expect(reader.response.headers).toMatchObject({
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-cache, no-transform',
+      'x-accel-buffering': 'no',
+    });
     expect(reader.text).toMatch(/^retry: [2-5]\d{3}\n\n/);
     expect(reader.events.map(({ event }) => event)).toEqual(['flow.queued', 'phase.queued', 'log']);
-    expect(reader.events[2]).toMatchObject({ id: expect.stringMatching(/^[0-9a-f]{12}\.3$/), data: { seq: 3, flowId, type: 'log', data: { message: 'line\nwith\r\ndata: ends' } } });
+    expect(reader.events[2]).toMatchObject({
+      id: expect.stringMatching(/^[0-9a-f]{12}\.3$/),
+      data: { seq: 3, flowId, type: 'log', data: { message: 'line\nwith\r\ndata: ends' } },
+    });
     reader.close();
   });
 
@@ -73,7 +80,11 @@ describe('a stream without a cursor', () => {
 
   it('replays a log of many pages', async () => {
     const flowId = await writer.newFlow();
-    await writer.append(flowId, Array.from({ length: 1_500 }, () => 'log'), { message: 'x'.repeat(300) });
+    await writer.append(
+      flowId,
+      Array.from({ length: 1_500 }, () => 'log'),
+      { message: 'x'.repeat(300) },
+    );
     const reader = await readStream(first.url(flowId));
     await reader.untilSeq(1_502);
     expect(reader.seqs()).toEqual(upTo(1_502));
@@ -176,7 +187,15 @@ describe('progress', () => {
     const flowId = await writer.newFlow();
     const early = await readStream(first.url(flowId));
     await early.untilSeq(2);
-    const report = (phase: string, fraction: number) => updates.publishProgress([{ workspace: WORKSPACE, subjectId: flowId, phase, json: JSON.stringify({ flowId, phase, fraction, at: '2026-01-01T00:00:00.000Z' }) }]);
+    const report = (phase: string, fraction: number) =>
+      updates.publishProgress([
+        {
+          workspace: WORKSPACE,
+          subjectId: flowId,
+          phase,
+          json: JSON.stringify({ flowId, phase, fraction, at: '2026-01-01T00:00:00.000Z' }),
+        },
+      ]);
     await report('only', 0.1);
     await report('only', 0.2);
     await report('other', 0.5);
@@ -185,7 +204,11 @@ describe('progress', () => {
     await early.untilSeq(3);
     const late = await readStream(first.url(flowId));
     await late.until(({ events }) => events.some(({ event }) => event === 'progress'));
-    expect(early.events.filter(({ event }) => event === 'progress').map(({ id, data }) => [id, data['fraction']])).toEqual([[undefined, 0.1], [undefined, 0.2], [undefined, 0.5]]);
+    expect(early.events.filter(({ event }) => event === 'progress').map(({ id, data }) => [id, data['fraction']])).toEqual([
+      [undefined, 0.1],
+      [undefined, 0.2],
+      [undefined, 0.5],
+    ]);
     expect(late.events.filter(({ event }) => event === 'progress').map(({ data }) => data['phase'])).toEqual(['other']);
     early.close();
     late.close();

@@ -7,7 +7,11 @@ import { epochOf, type HubState, type StreamRequest } from './hub-state.ts';
 import { REFUSED_RETRY_MS, RETRY_MS, STREAM_LIMITS } from './stream-limits.ts';
 
 /** no-transform and X-Accel-Buffering keep proxies from holding events back. */
-const STREAM_HEADERS = { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache, no-transform', 'x-accel-buffering': 'no' };
+const STREAM_HEADERS = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+};
 
 /**
  * Begins a stream. Overload and shutdown are answered with 200 as well, since an EventSource never comes back from any other status.

@@ -96,7 +96,10 @@ describe('Redis', () => {
     await reader.untilSeq(2);
     for (let last = 3; last <= 7; last += 1) {
       const list = String(await commands.client('LIST'));
-      const id = list.split('\n').find((line) => line.includes(` name=${server.subscriberName} `))?.match(/id=(\d+)/)?.[1];
+      const id = list
+        .split('\n')
+        .find((line) => line.includes(` name=${server.subscriberName} `))
+        ?.match(/id=(\d+)/)?.[1];
       expect(await commands.client('KILL', 'ID', id ?? '')).toBe(1);
       await writer.publish(flowId, ['log']);
       await reader.untilSeq(last);
@@ -163,7 +166,12 @@ describe('a client that does not read', () => {
     const flowId = await writer.newFlow();
     const reader = await readStream(server.url(flowId));
     const sockets = await Promise.all(Array.from({ length: 5 }, () => neverRead(server, flowId)));
-    for (let turn = 0; turn < 40; turn += 1) await writer.publish(flowId, Array.from({ length: 10 }, () => 'log'), { message: 'x'.repeat(20_000) });
+    for (let turn = 0; turn < 40; turn += 1)
+      await writer.publish(
+        flowId,
+        Array.from({ length: 10 }, () => 'log'),
+        { message: 'x'.repeat(20_000) },
+      );
     await reader.untilSeq(402);
     let last = 402;
     for (; server.hub.counts().streams > 1; last += 1) {
@@ -180,7 +188,11 @@ describe('a client that does not read', () => {
   it('and reads again in time, gets everything in order', async () => {
     const server = await start();
     const flowId = await writer.newFlow();
-    await writer.append(flowId, Array.from({ length: 600 }, () => 'log'), { message: 'x'.repeat(10_000) });
+    await writer.append(
+      flowId,
+      Array.from({ length: 600 }, () => 'log'),
+      { message: 'x'.repeat(10_000) },
+    );
     const reader = await readStream(server.url(flowId));
     reader.response.pause();
     for (let turn = 0; turn < 20; turn += 1) await writer.publish(flowId, ['log', 'log']);
@@ -223,7 +235,13 @@ describe('the end of streams', () => {
   it('leaves no listener and no feed behind, whoever ends them', async () => {
     let open = 50;
     const allClosed = Promise.withResolvers<void>();
-    const server = await start({ observer: { onClosed: () => { if ((open -= 1) === 0) allClosed.resolve(); } } });
+    const server = await start({
+      observer: {
+        onClosed: () => {
+          if ((open -= 1) === 0) allClosed.resolve();
+        },
+      },
+    });
     const flowIds = await Promise.all(Array.from({ length: 5 }, () => writer.newFlow()));
     const readers = await Promise.all(Array.from({ length: 50 }, (_, index) => readStream(server.url(flowIds[index % 5] ?? ''))));
     await Promise.all(readers.map((reader) => reader.untilSeq(2)));
@@ -232,7 +250,9 @@ describe('the end of streams', () => {
     for (const reader of readers) reader.close();
     await allClosed.promise;
     expect(server.hub.counts()).toEqual({ streams: 1, subjects: 1 });
-    const channels = await Promise.all(flowIds.map((id) => commands.pubsub('NUMSUB', TEST_KEYS.updates(WORKSPACE, id), TEST_KEYS.progressChannel(WORKSPACE, id))));
+    const channels = await Promise.all(
+      flowIds.map((id) => commands.pubsub('NUMSUB', TEST_KEYS.updates(WORKSPACE, id), TEST_KEYS.progressChannel(WORKSPACE, id))),
+    );
     expect(channels.flat().filter((_, index) => index % 2 === 1)).toEqual(Array.from({ length: 10 }, () => 0));
     watcher.close();
   });

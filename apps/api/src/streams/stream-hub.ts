@@ -23,13 +23,30 @@ export type StreamHub = Service & {
 export function createStreamHub(deps: StreamHubDeps): StreamHub {
   const hub = createState(deps);
   const { clients, byKey } = hub.register;
-  const headChecker = createHeadChecker({ feeds: hub.feeds, database: deps.database, subscriptions: deps.subscriptions, clock: hub.clock, log: deps.log });
-  const authorizer = createStreamAuthorizer({ byKey, isStillAllowed: deps.isStillAllowed, log: deps.log, expel: (client) => { dismissStream(hub, client, 'unauthorized'); } });
+  const headChecker = createHeadChecker({
+    feeds: hub.feeds,
+    database: deps.database,
+    subscriptions: deps.subscriptions,
+    clock: hub.clock,
+    log: deps.log,
+  });
+  const authorizer = createStreamAuthorizer({
+    byKey,
+    isStillAllowed: deps.isStillAllowed,
+    log: deps.log,
+    expel: (client) => {
+      dismissStream(hub, client, 'unauthorized');
+    },
+  });
   const sweeper = createStreamSweeper({
     clients,
     clock: hub.clock,
-    cut: (client, reason) => { cutStream(hub, client, reason); },
-    rotate: (client) => { dismissStream(hub, client, 'rotation'); },
+    cut: (client, reason) => {
+      cutStream(hub, client, reason);
+    },
+    rotate: (client) => {
+      dismissStream(hub, client, 'rotation');
+    },
   });
   return {
     name: 'stream-hub',
@@ -42,7 +59,9 @@ export function createStreamHub(deps: StreamHubDeps): StreamHub {
       hub.isStopping = true;
       for (const client of clients) dismissStream(hub, client, 'shutdown');
       // The sweeper goes on meanwhile and cuts those who do not take their last bytes.
-      await withTimeout(hub.register.whenEmpty(), deadlineMs / 2).catch(() => { deps.log.info({ streams: clients.size }, 'streams did not end in time, dropping them'); });
+      await withTimeout(hub.register.whenEmpty(), deadlineMs / 2).catch(() => {
+        deps.log.info({ streams: clients.size }, 'streams did not end in time, dropping them');
+      });
       for (const client of clients) client.res.destroy();
       sweeper.stop();
       await stopAll([headChecker, authorizer], { deadlineMs: deadlineMs / 2, log: deps.log });
@@ -66,9 +85,13 @@ function createState(deps: StreamHubDeps): HubState {
       pages: createEventPages({ database: deps.database, epoch: () => epochOf(hub), limits: STREAM_LIMITS }),
       observer,
       limits: STREAM_LIMITS,
-      onDone: (client) => { finishStream(hub, client); },
+      onDone: (client) => {
+        finishStream(hub, client);
+      },
       // The head check, which fails as well then, reports the outage once.
-      onReadFailed: (error) => { deps.log.debug({ err: error }, 'the events of a stream could not be read, will try again'); },
+      onReadFailed: (error) => {
+        deps.log.debug({ err: error }, 'the events of a stream could not be read, will try again');
+      },
     },
   };
   return hub;

@@ -23,22 +23,34 @@ export function ask(api: Pick<TestApi, 'port'>, question: Question): Promise<Ans
     ...question.headers,
   };
   return new Promise((resolve, reject) => {
-    const outgoing = request({ host: '127.0.0.1', port: api.port, method: question.method ?? 'GET', path: question.path, headers, agent: false }, (incoming) => {
-      const chunks: Buffer[] = [];
-      incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
-      incoming.on('end', () => {
-        const text = Buffer.concat(chunks).toString();
-        const isJson = String(incoming.headers['content-type']).includes('json') && text !== '';
-        resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, text, json: isJson ? (JSON.parse(text) as Record<string, unknown>) : {} });
-      });
-    });
+    const outgoing = request(
+      { host: '127.0.0.1', port: api.port, method: question.method ?? 'GET', path: question.path, headers, agent: false },
+      (incoming) => {
+        const chunks: Buffer[] = [];
+        incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
+        incoming.on('end', () => {
+          const text = Buffer.concat(chunks).toString();
+          const isJson = String(incoming.headers['content-type']).includes('json') && text !== '';
+          resolve({
+            status: incoming.statusCode ?? 0,
+            headers: incoming.headers,
+            text,
+            json: isJson ? (JSON.parse(text) as Record<string, unknown>) : {},
+          });
+        });
+      },
+    );
     outgoing.on('error', reject);
     outgoing.end(question.body);
   });
 }
 
 /** Posts a value as JSON. */
-export function post(api: Pick<TestApi, 'port'>, path: string, { json, ...question }: Partial<Question> & { json: unknown }): Promise<Answer> {
+export function post(
+  api: Pick<TestApi, 'port'>,
+  path: string,
+  { json, ...question }: Partial<Question> & { json: unknown },
+): Promise<Answer> {
   return ask(api, { method: 'POST', path, body: JSON.stringify(json), ...question });
 }
 

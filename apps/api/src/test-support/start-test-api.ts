@@ -1,7 +1,17 @@
 // The API in this process, as start-api.ts puts it together, on servers of the test run: for tests that look at answers, not at processes.
 import { systemClock, createLogger, stopAll } from '@millrace/process';
 import { createJobDispatcher } from '@millrace/queue';
-import { beginConnecting, createCommandConnection, createKeys, createSubscriberConnection, createSubscriptions, createUpdatePublisher, isReady, readProgress, type RedisClient } from '@millrace/redis';
+import {
+  beginConnecting,
+  createCommandConnection,
+  createKeys,
+  createSubscriberConnection,
+  createSubscriptions,
+  createUpdatePublisher,
+  isReady,
+  readProgress,
+  type RedisClient,
+} from '@millrace/redis';
 import { createLocalStorage } from '@millrace/storage';
 import { createFlowRegistry, defineFlow, type FlowDefinition } from '@millrace/sdk';
 import { createDatabase, createKey, readInstance, readMigrations, schemaVersion, type Database } from '@millrace/store';
@@ -45,7 +55,9 @@ const run = () => null;
 export const TEST_FLOWS: readonly FlowDefinition[] = [
   flow('test.one', z.object({}), { only: { run } }),
   flow('test.chain', z.object({}), { first: { run }, second: { needs: ['first'], run } }),
-  flow('test.strict', z.strictObject({ account: z.string().min(1), lines: z.array(z.object({ count: z.int() })).optional() }), { only: { run } }),
+  flow('test.strict', z.strictObject({ account: z.string().min(1), lines: z.array(z.object({ count: z.int() })).optional() }), {
+    only: { run },
+  }),
   flow('test.cycle', z.object({}), { a: { needs: ['b'], run }, b: { needs: ['a'], run } }),
   flow('test.empty', z.object({}), () => ({})),
 ];
@@ -54,7 +66,9 @@ export const TEST_FLOWS: readonly FlowDefinition[] = [
 export async function startTestApi({ outage = [] }: { outage?: readonly ('postgres' | 'redis')[] } = {}): Promise<TestApi> {
   const log = createLogger({ name: 'test-api', level: 'silent' });
   const testDatabase = await createTestDatabase();
-  const database = outage.includes('postgres') ? createDatabase({ url: 'postgres://nobody@127.0.0.1:1/nothing', name: 'test-api', onError: () => undefined }) : testDatabase.database;
+  const database = outage.includes('postgres')
+    ? createDatabase({ url: 'postgres://nobody@127.0.0.1:1/nothing', name: 'test-api', onError: () => undefined })
+    : testDatabase.database;
   const url = outage.includes('redis') ? 'redis://127.0.0.1:1' : required('REDIS_URL');
   const redisPrefix = `{test-${randomBytes(6).toString('hex')}}`;
   const keys = createKeys(redisPrefix);
@@ -64,12 +78,40 @@ export async function startTestApi({ outage = [] }: { outage?: readonly ('postgr
   const dispatch = createFlowDispatch({ dispatcher, windowMax: 2_000, log });
   const instance = createInstanceLoader({ read: () => readInstance(database.main), clock: systemClock });
   const authenticator = authenticatorOf({ database, adminKey: TEST_ADMIN_KEY, clock: systemClock });
-  const readiness = createReadiness({ schemaVersion: () => schemaVersion(database.main), schemaVersionNeeded: async () => (await readMigrations()).length, isRedisReady: () => isReady(commands) });
-  const hub = createStreamHub({ subscriptions: createSubscriptions(subscriber), keys, database, epoch: async () => (await instance()).epoch, isStillAllowed: authenticator.isStillValid, log });
+  const readiness = createReadiness({
+    schemaVersion: () => schemaVersion(database.main),
+    schemaVersionNeeded: async () => (await readMigrations()).length,
+    isRedisReady: () => isReady(commands),
+  });
+  const hub = createStreamHub({
+    subscriptions: createSubscriptions(subscriber),
+    keys,
+    database,
+    epoch: async () => (await instance()).epoch,
+    isStillAllowed: authenticator.isStillValid,
+    log,
+  });
   const folder = await mkdtemp(path.join(tmpdir(), 'millrace-api-test-'));
   const { app, routes, intake } = buildApp({
-    database, updates: createUpdatePublisher({ client: commands, keys }), dispatcher, dispatch, registry: createFlowRegistry(TEST_FLOWS), hub, authenticator, instance, readiness, log, clock: systemClock,
-    redis: { keys, isReady: () => isReady(commands), ping: async () => { await commands.ping(); }, readHash: (key) => readProgress(commands, key) },
+    database,
+    updates: createUpdatePublisher({ client: commands, keys }),
+    dispatcher,
+    dispatch,
+    registry: createFlowRegistry(TEST_FLOWS),
+    hub,
+    authenticator,
+    instance,
+    readiness,
+    log,
+    clock: systemClock,
+    redis: {
+      keys,
+      isReady: () => isReady(commands),
+      ping: async () => {
+        await commands.ping();
+      },
+      readHash: (key) => readProgress(commands, key),
+    },
     storage: createLocalStorage({ folder }),
     uploadLimits: { uploadBytesMax: 1024 ** 3, unpackedBytesMax: 1024 ** 3, recordBytesMax: 1024 ** 2, idleMs: 5_000 },
     metrics: createApiMetrics({ pools: () => ({}), dispatchFailures: dispatch.failureCount }),
@@ -100,7 +142,10 @@ export async function startTestApi({ outage = [] }: { outage?: readonly ('postgr
   };
 }
 
-async function newKey(database: Database, { workspace, role }: { workspace: string; role: 'viewer' | 'operator' | 'admin' }): Promise<string> {
+async function newKey(
+  database: Database,
+  { workspace, role }: { workspace: string; role: 'viewer' | 'operator' | 'admin' },
+): Promise<string> {
   const { secret, secretHash } = newSecret();
   const stored = await createKey(database, { workspace, name: `test ${role}`, role, secretHash, requestsPerMinute: null, expiresAt: null });
   return formatApiKey({ id: stored.id, secret });

@@ -1,6 +1,6 @@
 // Puts the parts of the flow engine together: everything that is needed to run phases, and how it stops.
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Clock, Logger, Loop } from '@millrace/process';
+import { withTimeout, type Clock, type Logger, type Loop } from '@millrace/process';
 import { createJobConsumer, type JobConsumer, type QueueConnectionOptions } from '@millrace/queue';
 import type { Keys, Locks, UpdatePublisher } from '@millrace/redis';
 import type { Dispatch } from '@millrace/shared';
@@ -54,12 +54,30 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
   const running = createRunningPhases();
   const claims = createPhaseClaims({ ...deps, leaseMs: LEASE_MS });
   const commits = createPhaseCommits(deps);
-  const runner = createPhaseRunner({ ...deps, claims, commits, running, definitions: createPhaseDefinitions(deps.registry), random: Math.random });
+  const runner = createPhaseRunner({
+    ...deps,
+    claims,
+    commits,
+    running,
+    definitions: createPhaseDefinitions(deps.registry),
+    random: Math.random,
+  });
   const consumer = createJobConsumer({ ...deps.queue, queue: 'flow-phase', concurrency: deps.concurrency, handle: runner.handle });
   const leaseKeeper = createLeaseKeeper({ ...deps, lockOf: claims.lockOf, running, leaseMs: LEASE_MS });
   const idleWithin = async (timeoutMs: number) => {
     const endAt = deps.clock.monotonicMs() + timeoutMs;
-    while (running.list().length > 0 && deps.clock.monotonicMs() < endAt) await delay(DRAIN_CHECK_MS);
+    while (consumer.activeCount() > 0 && deps.clock.monotonicMs() < endAt) await delay(DRAIN_CHECK_MS);
+  };
+  const giveBack = async () => {
+    const left = running.list();
+    await Promise.allSettled(
+      left.map(({ phase }) =>
+        commits.release({ id: phase.id, fence: phase.fence, outcome: 'interrupted', reason: 'shutdown', delayMs: 0 }),
+      ),
+    );
+    for (const { phase } of left) claims.unlock(phase.id);
+    await commits.drain();
+    await claims.drain();
   };
   return {
     running,
@@ -70,9 +88,10 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
       await idleWithin(deadlineMs / 2);
       running.stopAll('shutdown');
       await idleWithin(Math.max(0, deadlineMs / 2 - RELEASE_RESERVE_MS));
-      await Promise.allSettled(running.list().map(({ phase }) => commits.release({ id: phase.id, fence: phase.fence, outcome: 'interrupted', reason: 'shutdown', delayMs: 0 })));
-      await claims.drain();
-      await commits.drain();
+      // What cannot be written by then is found by its lease, as after a crash.
+      await withTimeout(giveBack(), RELEASE_RESERVE_MS).catch((error: unknown) => {
+        deps.log.warn({ err: error }, 'not everything could be given back');
+      });
     },
   };
 }

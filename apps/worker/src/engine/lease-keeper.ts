@@ -1,5 +1,5 @@
 // Keeps the leases and locks of running phases alive, all in one statement and one script, and stops what has lost its lease.
-import { createLoop, type Clock, type Logger, type Loop } from '@millrace/process';
+import { createLoop, withTimeout, type Clock, type Logger, type Loop } from '@millrace/process';
 import type { LockRequest, Locks } from '@millrace/redis';
 import { renewLeases, type Database } from '@millrace/store';
 import type { RunningPhase, RunningPhases } from './running-phases.ts';
@@ -18,6 +18,7 @@ export type LeaseKeeperDeps = {
 
 /** A worker stops trusting its lease this long before its end, counted from the start of the last renewal that succeeded. */
 const TRUST_MARGIN_MS = 1_500;
+const RETRY_MS = 500;
 
 export function createLeaseKeeper(deps: LeaseKeeperDeps): Loop {
   const renewedAtMs = new WeakMap<RunningPhase, number>();
@@ -32,10 +33,14 @@ export function createLeaseKeeper(deps: LeaseKeeperDeps): Loop {
       const all = deps.running.list().filter((running) => running.stopReason() !== 'lease-lost');
       try {
         await renewAll(deps, all, (running) => renewedAtMs.set(running, startedAt));
+        return 'idle';
+      } catch (error) {
+        // Trying again soon matters more here than anywhere: waiting longer after a failure would lose every lease of the process.
+        deps.log.warn({ reason: error instanceof Error ? error.message : String(error) }, 'leases were not renewed, trying again');
+        return { waitMs: RETRY_MS };
       } finally {
         stopDistrusted(deps, all, trustedAtMs);
       }
-      return 'idle';
     },
   });
 }
@@ -43,10 +48,22 @@ export function createLeaseKeeper(deps: LeaseKeeperDeps): Loop {
 async function renewAll(deps: LeaseKeeperDeps, all: readonly RunningPhase[], trust: (running: RunningPhase) => void): Promise<void> {
   if (all.length === 0) return;
   // Locks first: a lock must not outlive the lease by much. That Redis is away does not matter here.
-  await deps.locks.renew(all.map((running) => deps.lockOf(running.phase.id)), deps.leaseMs).catch((error: unknown) => {
-    deps.log.debug({ err: error }, 'locks were not renewed');
-  });
-  const alive = await renewLeases(deps.database.hot, all.map(({ phase }) => ({ id: phase.id, fence: phase.fence })), { worker: deps.workerId, leaseMs: deps.leaseMs });
+  await deps.locks
+    .renew(
+      all.map((running) => deps.lockOf(running.phase.id)),
+      deps.leaseMs,
+    )
+    .catch((error: unknown) => {
+      deps.log.debug({ err: error }, 'locks were not renewed');
+    });
+  const alive = await withTimeout(
+    renewLeases(
+      deps.database.hot,
+      all.map(({ phase }) => ({ id: phase.id, fence: phase.fence })),
+      { worker: deps.workerId, leaseMs: deps.leaseMs },
+    ),
+    deps.leaseMs / 4,
+  );
   for (const running of all) {
     if (alive.has(running.phase.id)) trust(running);
     else running.stop('lease-lost');

@@ -16,12 +16,18 @@ const revoked = () => {
   return proxy;
 };
 const lying = (properties: PropertyDescriptorMap) => Object.defineProperties(new Error('true'), properties);
-const boom = () => { throw new Error('boom'); };
+const boom = () => {
+  throw new Error('boom');
+};
 
 describe('what a handler throws', () => {
   it('fails the attempt with code, message and stack', () => {
     const thrown = new TypeError('x is not a function');
-    expect(failure(thrown)).toEqual({ kind: 'failed', permanent: false, error: { code: 'TypeError', message: 'x is not a function', stack: thrown.stack } });
+    expect(failure(thrown)).toEqual({
+      kind: 'failed',
+      permanent: false,
+      error: { code: 'TypeError', message: 'x is not a function', stack: thrown.stack },
+    });
   });
 
   it('is grouped by its code when it has one', () => {
@@ -31,7 +37,10 @@ describe('what a handler throws', () => {
   });
 
   it('is final when it says so', () => {
-    expect(failure(new PermanentError('never again'))).toMatchObject({ permanent: true, error: { code: 'PermanentError', message: 'never again' } });
+    expect(failure(new PermanentError('never again'))).toMatchObject({
+      permanent: true,
+      error: { code: 'PermanentError', message: 'never again' },
+    });
   });
 
   it('is taken for an error also when it comes from another realm', () => {
@@ -54,7 +63,11 @@ describe('what a handler throws', () => {
     ['an object that throws when written', { toJSON: boom }, 'object'],
     ['a revoked proxy', revoked(), 'object'],
   ])('may be %s', (_, thrown, shown) => {
-    expect(failure(thrown)).toEqual({ kind: 'failed', permanent: false, error: { code: 'error', message: `something that is no Error was thrown: ${shown}` } });
+    expect(failure(thrown)).toEqual({
+      kind: 'failed',
+      permanent: false,
+      error: { code: 'error', message: `something that is no Error was thrown: ${shown}` },
+    });
   });
 
   it.each<[string, Error]>([
@@ -72,9 +85,15 @@ describe('what a handler throws', () => {
   });
 
   it('never brings NUL, lone surrogates or boundless text into the database', () => {
-    const { error } = failure(Object.assign(new Error(`a\0b\ud800${'😀'.repeat(5_000)}`), { code: `c\0${'x'.repeat(500)}`, stack: 'y\0'.repeat(50_000) }));
+    const { error } = failure(
+      Object.assign(new Error(`a\0b\ud800${'😀'.repeat(5_000)}`), { code: `c\0${'x'.repeat(500)}`, stack: 'y\0'.repeat(50_000) }),
+    );
     expect(error.message).toMatch(/^a\\0b\ufffd😀/);
-    for (const [text, max] of [[error.message, 2_000], [error.code, 100], [error.stack ?? '', 8_000]] as const) {
+    for (const [text, max] of [
+      [error.message, 2_000],
+      [error.code, 100],
+      [error.stack ?? '', 8_000],
+    ] as const) {
       expect(text.isWellFormed() && !text.includes('\0')).toBe(true);
       expect(text.length).toBeLessThanOrEqual(max);
     }
@@ -90,13 +109,21 @@ describe('what a handler throws', () => {
   });
 });
 
-describe('what is nobody\'s failure', () => {
+describe("what is nobody's failure", () => {
   it('goes back at no cost when a part of ours was not available', () => {
-    expect(outcomeOfThrown(new AppError('dependency-unavailable'), undefined)).toEqual({ kind: 'interrupted', reason: 'dependency-unavailable', delayMs: 2_000 });
+    expect(outcomeOfThrown(new AppError('dependency-unavailable'), undefined)).toEqual({
+      kind: 'interrupted',
+      reason: 'dependency-unavailable',
+      delayMs: 2_000,
+    });
   });
 
   it('goes back at no cost when a lock was held', () => {
-    expect(outcomeOfThrown(new LockUnavailable('account'), undefined)).toEqual({ kind: 'interrupted', reason: 'lock-held', delayMs: 1_000 });
+    expect(outcomeOfThrown(new LockUnavailable('account'), undefined)).toEqual({
+      kind: 'interrupted',
+      reason: 'lock-held',
+      delayMs: 1_000,
+    });
   });
 
   it('does not cover other errors of the table', () => {
@@ -114,7 +141,14 @@ describe('a handler that was told to stop', () => {
   ];
 
   it.each(outcomes)('for %s ends as its reason says, whatever it throws', (reason, expected) => {
-    for (const thrown of [new PhaseStopped(reason), new Error('other'), null, new PermanentError('no'), new AppError('dependency-unavailable')]) expect(outcomeOfThrown(thrown, reason)).toEqual(expected);
+    for (const thrown of [
+      new PhaseStopped(reason),
+      new Error('other'),
+      null,
+      new PermanentError('no'),
+      new AppError('dependency-unavailable'),
+    ])
+      expect(outcomeOfThrown(thrown, reason)).toEqual(expected);
   });
 });
 
@@ -122,7 +156,12 @@ describe('retryDelayMs', () => {
   const exact = { ...DEFAULT_RETRY, backoff: { ...DEFAULT_RETRY.backoff, jitter: 0 } };
 
   it('doubles from attempt to attempt until there is none left', () => {
-    expect([1, 2, 3, 4].map((attempt) => retryDelayMs({ attempt, attemptMax: 4, permanent: false }, exact, 0.5))).toEqual([60_000, 120_000, 240_000, null]);
+    expect([1, 2, 3, 4].map((attempt) => retryDelayMs({ attempt, attemptMax: 4, permanent: false }, exact, 0.5))).toEqual([
+      60_000,
+      120_000,
+      240_000,
+      null,
+    ]);
   });
 
   it('allows none after a failure that is final', () => {

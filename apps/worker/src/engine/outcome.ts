@@ -43,19 +43,33 @@ export function outcomeOfThrown(thrown: unknown, stopped: StopReason | undefined
   if (stopped === 'cancelled' || stopped === 'lease-lost') return { kind: 'abandoned', reason: stopped };
   if (stopped === 'shutdown') return { kind: 'interrupted', reason: 'shutdown', delayMs: 0 };
   if (stopped !== undefined) return { kind: 'failed', error: timeoutError(stopped), permanent: false };
-  if (!isError(thrown)) return { kind: 'failed', error: { code: 'error', message: clean(`something that is no Error was thrown: ${preview(thrown)}`, MESSAGE_CHARS_MAX) }, permanent: false };
+  if (!isError(thrown))
+    return {
+      kind: 'failed',
+      error: { code: 'error', message: clean(`something that is no Error was thrown: ${preview(thrown)}`, MESSAGE_CHARS_MAX) },
+      permanent: false,
+    };
   if (thrown instanceof LockUnavailable) return { kind: 'interrupted', reason: 'lock-held', delayMs: LOCK_RETRY_MS };
   // Only our own parts throw this code; a handler's failed call to some other service is the handler's failure.
-  if (thrown instanceof AppError && thrown.code === 'dependency-unavailable') return { kind: 'interrupted', reason: 'dependency-unavailable', delayMs: DEPENDENCY_RETRY_MS };
+  if (thrown instanceof AppError && thrown.code === 'dependency-unavailable')
+    return { kind: 'interrupted', reason: 'dependency-unavailable', delayMs: DEPENDENCY_RETRY_MS };
   return { kind: 'failed', error: describeError(thrown), permanent: quietly(() => isPermanentError(thrown)) === true };
 }
 
 export function timeoutError(reason: 'soft-timeout' | 'hard-timeout'): PhaseError {
-  return { code: 'timeout', message: reason === 'soft-timeout' ? 'the attempt was stopped at its soft time limit' : 'the attempt did not end by its hard time limit' };
+  return {
+    code: 'timeout',
+    message:
+      reason === 'soft-timeout' ? 'the attempt was stopped at its soft time limit' : 'the attempt did not end by its hard time limit',
+  };
 }
 
 /** Milliseconds until the next attempt, or null when there is none. */
-export function retryDelayMs(failure: { attempt: number; attemptMax: number; permanent: boolean }, policy: RetryPolicy, random: number): number | null {
+export function retryDelayMs(
+  failure: { attempt: number; attemptMax: number; permanent: boolean },
+  policy: RetryPolicy,
+  random: number,
+): number | null {
   if (failure.permanent || failure.attempt >= failure.attemptMax) return null;
   return backoffDelayMs(policy.backoff, failure.attempt, random);
 }
@@ -73,11 +87,19 @@ function describeError(error: Error): PhaseError {
   const code = text(() => (error as { code?: unknown }).code) ?? text(() => error.name) ?? 'Error';
   const message = text(() => String(error.message)) ?? '';
   const stack = text(() => error.stack);
-  return { code: clean(code, 100), message: clean(message, MESSAGE_CHARS_MAX), ...(stack === undefined ? {} : { stack: clean(stack, STACK_CHARS_MAX) }) };
+  return {
+    code: clean(code, 100),
+    message: clean(message, MESSAGE_CHARS_MAX),
+    ...(stack === undefined ? {} : { stack: clean(stack, STACK_CHARS_MAX) }),
+  };
 }
 
 function preview(value: unknown): string {
-  return quietly(() => (typeof value === 'object' ? (JSON.stringify(value) ?? 'undefined') : String(value))) ?? typeof value;
+  return (
+    quietly(() =>
+      typeof value === 'object' ? (JSON.stringify(value) ?? 'undefined') : String(value as string | number | symbol | undefined),
+    ) ?? typeof value
+  );
 }
 
 // What lies about itself has nothing to tell, and that it cannot be read is no news either.

@@ -2,7 +2,7 @@
 import { createMicroBatcher, type Logger } from '@millrace/process';
 import type { Keys, LockRequest, Locks } from '@millrace/redis';
 import type { JobRef } from '@millrace/shared';
-import { claimPhases, type ClaimResult, type Database } from '@millrace/store';
+import { claimPhases, isDataFault, type ClaimResult, type Database } from '@millrace/store';
 import type { EventPublisher } from './event-publisher.ts';
 
 export type PhaseClaims = {
@@ -13,14 +13,26 @@ export type PhaseClaims = {
   drain(): Promise<void>;
 };
 
-export type PhaseClaimsDeps = { database: Database; locks: Locks; keys: Keys; publisher: EventPublisher; workerId: string; leaseMs: number; log: Logger };
+export type PhaseClaimsDeps = {
+  database: Database;
+  locks: Locks;
+  keys: Keys;
+  publisher: EventPublisher;
+  workerId: string;
+  leaseMs: number;
+  log: Logger;
+};
 
 const LOCKED_RETRY_MS = 500;
 const BATCH = { batchMax: 200, inFlightMax: 2, pendingMax: 10_000 };
 
 export function createPhaseClaims(deps: PhaseClaimsDeps): PhaseClaims {
   const lockOf = (phaseId: string): LockRequest => ({ key: deps.keys.phaseLock(phaseId), token: deps.workerId });
-  const claims = createMicroBatcher<JobRef, ClaimResult>({ ...BATCH, send: (jobs) => claimBatch(deps, jobs, lockOf) });
+  const claims = createMicroBatcher<JobRef, ClaimResult>({
+    ...BATCH,
+    isItemFault: isDataFault,
+    send: (jobs) => claimBatch(deps, jobs, lockOf),
+  });
   const unlocks = createMicroBatcher<string, null>({
     ...BATCH,
     send: async (ids) => {
@@ -43,8 +55,15 @@ export function createPhaseClaims(deps: PhaseClaimsDeps): PhaseClaims {
   };
 }
 
-async function claimBatch(deps: PhaseClaimsDeps, jobs: readonly JobRef[], lockOf: (phaseId: string) => LockRequest): Promise<ClaimResult[]> {
-  const locked = await tryLocks(deps, jobs.map((job) => lockOf(job.id)));
+async function claimBatch(
+  deps: PhaseClaimsDeps,
+  jobs: readonly JobRef[],
+  lockOf: (phaseId: string) => LockRequest,
+): Promise<ClaimResult[]> {
+  const locked = await tryLocks(
+    deps,
+    jobs.map((job) => lockOf(job.id)),
+  );
   const mine = jobs.filter((_, index) => locked[index]);
   if (mine.length === 0) return jobs.map(() => ({ kind: 'not-yet', untilMs: LOCKED_RETRY_MS }));
   const { results, events } = await claimPhases(deps.database.hot, mine, { worker: deps.workerId, leaseMs: deps.leaseMs });

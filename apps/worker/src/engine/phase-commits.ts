@@ -17,7 +17,12 @@ export type PhaseCommits = {
   drain(): Promise<void>;
 };
 
-export type PhaseCommitsDeps = { database: Database; publisher: EventPublisher; dispatch: (dispatches: readonly Dispatch[]) => void; log: Logger };
+export type PhaseCommitsDeps = {
+  database: Database;
+  publisher: EventPublisher;
+  dispatch: (dispatches: readonly Dispatch[]) => void;
+  log: Logger;
+};
 
 const BATCH = { batchMax: 200, inFlightMax: 2, pendingMax: 10_000 };
 /** A result is worth waiting for: while PostgreSQL is away nobody else can take the phase either. */

@@ -8,14 +8,33 @@ import { createPhaseDefinitions } from './phase-definitions.ts';
 const run = () => null;
 let parsed = 0;
 const fan = defineFlow({
-  name: 'fan', version: 2,
-  input: z.object({ width: z.coerce.number() }).transform((input) => { parsed += 1; return input; }),
+  name: 'fan',
+  version: 2,
+  input: z.object({ width: z.coerce.number() }).transform((input) => {
+    parsed += 1;
+    return input;
+  }),
   phases: ({ width }) => Object.fromEntries(Array.from({ length: width }, (_, index) => [`leaf-${index}`, { run }])),
 });
 const definitions = createPhaseDefinitions(createFlowRegistry([fan]));
 const phase = (changes: Partial<ClaimedPhase> = {}): ClaimedPhase => {
   const flowId = newGroupId();
-  return { id: memberId(flowId, 0), flowId, workspace: 'default', flow: 'fan', version: 2, run: 1, name: 'leaf-1', fence: 1, attempt: 1, attemptMax: 1, input: { width: '3' }, outputs: {}, startedAt: new Date(0), ...changes };
+  return {
+    id: memberId(flowId, 0),
+    flowId,
+    workspace: 'default',
+    flow: 'fan',
+    version: 2,
+    run: 1,
+    name: 'leaf-1',
+    fence: 1,
+    attempt: 1,
+    attemptMax: 1,
+    input: { width: '3' },
+    outputs: {},
+    startedAt: new Date(0),
+    ...changes,
+  };
 };
 
 describe('the code for a claimed phase', () => {

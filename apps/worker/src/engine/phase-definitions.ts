@@ -2,7 +2,9 @@
 import { phaseTable, type FlowRegistry, type PhaseDefinition, type RunDefinition } from '@millrace/sdk';
 import type { ClaimedPhase } from '@millrace/store';
 
-export type FoundPhase = { kind: 'found'; definition: RunDefinition; input: unknown } | { kind: 'unknown'; reason: 'unknown-flow' | 'unknown-version' | 'unknown-phase' };
+export type FoundPhase =
+  | { kind: 'found'; definition: RunDefinition; input: unknown }
+  | { kind: 'unknown'; reason: 'unknown-flow' | 'unknown-version' | 'unknown-phase' };
 
 export type PhaseDefinitions = { find(phase: ClaimedPhase): FoundPhase };
 
@@ -31,7 +33,9 @@ export function createPhaseDefinitions(registry: FlowRegistry): PhaseDefinitions
       const { input, table } = prepare(phase, definition);
       const found = Object.hasOwn(table, phase.name) ? table[phase.name] : undefined;
       // A phase that waits for a signal is never dispatched.
-      return found === undefined || 'waitFor' in found ? { kind: 'unknown', reason: 'unknown-phase' } : { kind: 'found', definition: found, input };
+      return found === undefined || 'waitFor' in found
+        ? { kind: 'unknown', reason: 'unknown-phase' }
+        : { kind: 'found', definition: found, input };
     },
   };
 }

@@ -3,7 +3,7 @@ import type { Clock, Logger } from '@millrace/process';
 import type { DeliveryOutcome } from '@millrace/queue';
 import { DEFAULT_RETRY, LIMITS, storableJson, type JobRef, type RetryPolicy } from '@millrace/shared';
 import type { RunDefinition } from '@millrace/sdk';
-import { isTransient, type ClaimedPhase } from '@millrace/store';
+import { asAppError, isTransient, OUTPUTS_BYTES_MAX, readOutputs, type ClaimedPhase } from '@millrace/store';
 import { createContext, type AttemptContext, type ContextDeps } from './context/create-context.ts';
 import { outcomeOfThrown, retryDelayMs, type PhaseOutcome } from './outcome.ts';
 import type { PhaseClaims } from './phase-claims.ts';
@@ -69,7 +69,10 @@ async function runClaimed(deps: PhaseRunnerDeps, phase: ClaimedPhase, claimedAtM
 type Found = { kind: 'found'; definition: RunDefinition; input: unknown };
 
 // The input was valid when the flow was accepted; that it is not any more means that the definition changed without a new version.
-function findDefinition(deps: PhaseRunnerDeps, phase: ClaimedPhase): Found | { kind: 'unknown'; reason: string } | { kind: 'broken'; outcome: PhaseOutcome } {
+function findDefinition(
+  deps: PhaseRunnerDeps,
+  phase: ClaimedPhase,
+): Found | { kind: 'unknown'; reason: string } | { kind: 'broken'; outcome: PhaseOutcome } {
   try {
     return deps.definitions.find(phase);
   } catch (error) {
@@ -78,10 +81,28 @@ function findDefinition(deps: PhaseRunnerDeps, phase: ClaimedPhase): Found | { k
 }
 
 async function runFound(deps: PhaseRunnerDeps, running: RunningPhase, found: Found): Promise<DeliveryOutcome> {
-  const attempt = createContext(deps, running, found.input);
+  const needed = await neededOutputs(deps, running.phase);
+  if (needed.kind !== 'read') return writeEnd(deps, { running, retry: DEFAULT_RETRY, outcome: needed });
+  const attempt = createContext(deps, running, { input: found.input, outputs: needed.outputs });
   const outcome = await runHandler(running, withPhaseLock(found), attempt.ctx);
   const retry: RetryPolicy = { attempts: running.phase.attemptMax, backoff: found.definition.retry?.backoff ?? DEFAULT_RETRY.backoff };
   return finishAttempt(deps, { running, attempt, retry, outcome });
+}
+
+// Small results came with the claim; large ones are read for the one phase that needs them.
+async function neededOutputs(
+  deps: PhaseRunnerDeps,
+  phase: ClaimedPhase,
+): Promise<{ kind: 'read'; outputs: Record<string, unknown> } | PhaseOutcome> {
+  if (phase.outputs !== null) return { kind: 'read', outputs: phase.outputs };
+  try {
+    const read = await readOutputs(deps.database.main, phase.id);
+    if (read.kind === 'read') return read;
+    const message = `the results of the phases it needs have ${read.sizeBytes} bytes together, more than ${OUTPUTS_BYTES_MAX}: hand on references instead of contents`;
+    return { kind: 'failed', error: { code: 'outputs-too-large', message }, permanent: true };
+  } catch (error) {
+    return outcomeOfThrown(asAppError(error), undefined);
+  }
 }
 
 // A phase that names a lock runs inside it; one try, since it goes back to the queue rather than wait here with a slot.
@@ -99,11 +120,15 @@ async function finishAttempt(deps: PhaseRunnerDeps, { running, attempt, retry, o
     return writeCompleted(deps, { running, attempt, retry, outcome });
   }
   attempt.transaction.rollback();
-  if (outcome.kind !== 'abandoned') await attempt.flush();
+  if (outcome.kind === 'abandoned') attempt.abandon();
+  else await attempt.flush();
   return writeEnd(deps, { running, retry, outcome });
 }
 
-async function writeCompleted(deps: PhaseRunnerDeps, { running, attempt, retry, outcome }: Attempt & { outcome: { kind: 'completed'; output: unknown } }): Promise<DeliveryOutcome> {
+async function writeCompleted(
+  deps: PhaseRunnerDeps,
+  { running, attempt, retry, outcome }: Attempt & { outcome: { kind: 'completed'; output: unknown } },
+): Promise<DeliveryOutcome> {
   const { phase } = running;
   const output = storableJson(outcome.output, LIMITS.outputBytesMax);
   if (!output.ok) {
@@ -113,7 +138,10 @@ async function writeCompleted(deps: PhaseRunnerDeps, { running, attempt, retry, 
   }
   const completion = { id: phase.id, fence: phase.fence, worker: deps.workerId, outputJson: output.text };
   try {
-    const committed = attempt.transaction.isOpen() ? await commitWithTransaction(deps, attempt, completion) : await deps.commits.complete(completion);
+    const isOpen = attempt.transaction.isOpen();
+    // What the handler left unawaited must not open one after its end.
+    if (!isOpen) attempt.transaction.rollback();
+    const committed = isOpen ? await commitWithTransaction(deps, attempt, completion) : await deps.commits.complete(completion);
     if (!committed) running.stop('lease-lost');
     deps.onEnd({ phase, outcome: 'completed', committed });
     return { kind: 'finished' };
@@ -122,7 +150,11 @@ async function writeCompleted(deps: PhaseRunnerDeps, { running, attempt, retry, 
   }
 }
 
-async function commitWithTransaction(deps: PhaseRunnerDeps, attempt: AttemptContext, completion: { id: string; fence: number; worker: string; outputJson: string }): Promise<boolean> {
+async function commitWithTransaction(
+  deps: PhaseRunnerDeps,
+  attempt: AttemptContext,
+  completion: { id: string; fence: number; worker: string; outputJson: string },
+): Promise<boolean> {
   const outcome = await attempt.transaction.commit(async (client) => {
     const result = await deps.commits.completeWithin(client, completion);
     return { commit: result.committed[0] === true, result };
@@ -132,29 +164,62 @@ async function commitWithTransaction(deps: PhaseRunnerDeps, attempt: AttemptCont
   return committed;
 }
 
-async function writeEnd(deps: PhaseRunnerDeps, { running, retry, outcome }: { running: RunningPhase; retry: RetryPolicy; outcome: PhaseOutcome }): Promise<DeliveryOutcome> {
+async function writeEnd(
+  deps: PhaseRunnerDeps,
+  { running, retry, outcome }: { running: RunningPhase; retry: RetryPolicy; outcome: PhaseOutcome },
+): Promise<DeliveryOutcome> {
   switch (outcome.kind) {
     case 'failed':
       return writeFailed(deps, { phase: running.phase, retry, outcome });
     case 'interrupted':
       return writeInterrupted(deps, running.phase, outcome);
     case 'abandoned':
+      if (outcome.reason === 'lease-lost') giveBack(deps, running.phase);
+      deps.onEnd({ phase: running.phase, outcome: outcome.kind, committed: false });
+      return { kind: 'finished' };
     case 'completed':
       deps.onEnd({ phase: running.phase, outcome: outcome.kind, committed: false });
       return { kind: 'finished' };
   }
 }
 
-async function writeFailed(deps: PhaseRunnerDeps, { phase, retry, outcome }: { phase: ClaimedPhase; retry: RetryPolicy; outcome: PhaseOutcome & { kind: 'failed' } }): Promise<DeliveryOutcome> {
-  const delayMs = retryDelayMs({ attempt: phase.attempt, attemptMax: phase.attemptMax, permanent: outcome.permanent }, retry, deps.random());
-  const committed = await deps.commits.fail({ id: phase.id, fence: phase.fence, worker: deps.workerId, error: outcome.error, retryDelayMs: delayMs });
+// Not trusted any more is not yet taken over: when nobody has, the phase goes back as interrupted rather than count as a crash later.
+// The fence refuses it when someone has.
+function giveBack(deps: PhaseRunnerDeps, phase: ClaimedPhase): void {
+  deps.commits
+    .release({ id: phase.id, fence: phase.fence, outcome: 'interrupted', reason: 'lease-lost', delayMs: 0 })
+    .catch((error: unknown) => {
+      deps.log.debug({ err: error, flowId: phase.flowId }, 'a phase was not given back and will be found by its lease');
+    });
+}
+
+async function writeFailed(
+  deps: PhaseRunnerDeps,
+  { phase, retry, outcome }: { phase: ClaimedPhase; retry: RetryPolicy; outcome: PhaseOutcome & { kind: 'failed' } },
+): Promise<DeliveryOutcome> {
+  const delayMs = retryDelayMs(
+    { attempt: phase.attempt, attemptMax: phase.attemptMax, permanent: outcome.permanent },
+    retry,
+    deps.random(),
+  );
+  const committed = await deps.commits.fail({
+    id: phase.id,
+    fence: phase.fence,
+    worker: deps.workerId,
+    error: outcome.error,
+    retryDelayMs: delayMs,
+  });
   deps.onEnd({ phase, outcome: 'failed', committed });
   if (!committed) return { kind: 'finished' };
   return delayMs === null ? { kind: 'failed', message: outcome.error.message } : { kind: 'retry', delayMs, message: outcome.error.message };
 }
 
 // The next delivery is a new job of the next generation; this one has nothing more to do.
-async function writeInterrupted(deps: PhaseRunnerDeps, phase: ClaimedPhase, { reason, delayMs }: { reason: string; delayMs: number }): Promise<DeliveryOutcome> {
+async function writeInterrupted(
+  deps: PhaseRunnerDeps,
+  phase: ClaimedPhase,
+  { reason, delayMs }: { reason: string; delayMs: number },
+): Promise<DeliveryOutcome> {
   const committed = await deps.commits.release({ id: phase.id, fence: phase.fence, outcome: 'interrupted', reason, delayMs });
   deps.onEnd({ phase, outcome: 'interrupted', committed });
   return { kind: 'finished' };

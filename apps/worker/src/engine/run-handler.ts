@@ -11,14 +11,28 @@ const STOP_GRACE_MS = 5_000;
 
 /** Calls the handler and answers how the attempt ended. Never rejects. */
 export async function runHandler(running: RunningPhase, definition: RunDefinition, ctx: PhaseContext): Promise<PhaseOutcome> {
-  const limits = { softMs: durationMs(definition.timeout?.soft ?? DEFAULT_TIMEOUT.soft), hardMs: durationMs(definition.timeout?.hard ?? DEFAULT_TIMEOUT.hard) };
+  const limits = {
+    softMs: durationMs(definition.timeout?.soft ?? DEFAULT_TIMEOUT.soft),
+    hardMs: durationMs(definition.timeout?.hard ?? DEFAULT_TIMEOUT.hard),
+  };
   const leftBehind = Promise.withResolvers<PhaseOutcome>();
   const timers = [
-    setTimeout(() => { running.stop('soft-timeout'); }, Math.min(limits.softMs, limits.hardMs)),
-    setTimeout(() => { leftBehind.resolve({ kind: 'failed', error: timeoutError('hard-timeout'), permanent: false }); }, limits.hardMs),
+    setTimeout(
+      () => {
+        running.stop('soft-timeout');
+      },
+      Math.min(limits.softMs, limits.hardMs),
+    ),
+    setTimeout(() => {
+      leftBehind.resolve({ kind: 'failed', error: timeoutError('hard-timeout'), permanent: false });
+    }, limits.hardMs),
   ];
   void running.stopped.then((reason) => {
-    if (reason !== 'soft-timeout') timers.push(setTimeout(() => { leftBehind.resolve(outcomeOfThrown(undefined, reason)); }, STOP_GRACE_MS));
+    timers.push(
+      setTimeout(() => {
+        leftBehind.resolve(outcomeOfThrown(undefined, reason));
+      }, STOP_GRACE_MS),
+    );
   });
   try {
     return await Promise.race([settle(running, definition, ctx), leftBehind.promise]);

@@ -5,7 +5,19 @@ import { PhaseStopped } from './outcome.ts';
 import { createRunningPhases } from './running-phases.ts';
 
 const claimed = (flowId: string, fence = 1): ClaimedPhase => ({
-  id: memberId(flowId, 0), flowId, workspace: 'default', flow: 'f', version: 1, run: 1, name: 'only', fence, attempt: 1, attemptMax: 1, input: {}, outputs: {}, startedAt: new Date(0),
+  id: memberId(flowId, 0),
+  flowId,
+  workspace: 'default',
+  flow: 'f',
+  version: 1,
+  run: 1,
+  name: 'only',
+  fence,
+  attempt: 1,
+  attemptMax: 1,
+  input: {},
+  outputs: {},
+  startedAt: new Date(0),
 });
 
 describe('running phases', () => {

@@ -9,9 +9,9 @@ export type RunningPhase = {
   readonly signal: AbortSignal;
   /** Why it was told to stop; undefined while it was not. */
   stopReason(): StopReason | undefined;
-  /** Tells it to stop. The first reason stays. */
+  /** Tells it to stop. The first reason stays, but for the soft time limit, which gives way to every other. */
   stop(reason: StopReason): void;
-  /** Settles once it was told to stop. */
+  /** Settles once it was told to stop for another reason than its soft time limit, which leaves it time until the hard one. */
   readonly stopped: Promise<StopReason>;
 };
 
@@ -21,16 +21,19 @@ export type RunningPhases = {
   list(): RunningPhase[];
   /** Tells every running phase of a flow to stop; answers how many there were. */
   stopFlow(flowId: string, reason: StopReason): number;
+  /** Those that are added later are told at once: a claim may have been under way. */
   stopAll(reason: StopReason): void;
 };
 
 export function createRunningPhases(): RunningPhases {
   const byFence = new Map<string, RunningPhase>();
+  let stoppedAll: StopReason | undefined;
   const keyOf = (phase: ClaimedPhase) => `${phase.id}/${phase.fence}`;
   return {
     add: (phase, claimedAtMs) => {
       const running = createRunningPhase(phase, claimedAtMs);
       byFence.set(keyOf(phase), running);
+      if (stoppedAll !== undefined) running.stop(stoppedAll);
       return running;
     },
     remove: (running) => {
@@ -43,6 +46,7 @@ export function createRunningPhases(): RunningPhases {
       return ofFlow.length;
     },
     stopAll: (reason) => {
+      stoppedAll = reason;
       for (const running of byFence.values()) running.stop(reason);
     },
   };
@@ -58,10 +62,10 @@ function createRunningPhase(phase: ClaimedPhase, claimedAtMs: number): RunningPh
     signal: controller.signal,
     stopReason: () => reason,
     stop: (why) => {
-      if (reason !== undefined) return;
+      if (reason !== undefined && (reason !== 'soft-timeout' || why === reason)) return;
       reason = why;
       controller.abort(new PhaseStopped(why));
-      stopped.resolve(why);
+      if (why !== 'soft-timeout') stopped.resolve(why);
     },
     stopped: stopped.promise,
   };

@@ -3,7 +3,19 @@
 import { createLoop, type Logger, type Loop } from '@millrace/process';
 import type { JobDispatcher } from '@millrace/queue';
 import { jobIdOf, type Dispatch } from '@millrace/shared';
-import { deliverKept, dispatchAgain, expiredLeases, failOverdueWait, overdueWaits, postponeCheck, releaseHeld, releasePhases, unclaimed, undeliveredSignals, type Database } from '@millrace/store';
+import {
+  deliverKept,
+  dispatchAgain,
+  expiredLeases,
+  failOverdueWait,
+  overdueWaits,
+  postponeCheck,
+  releaseHeld,
+  releasePhases,
+  unclaimed,
+  undeliveredSignals,
+  type Database,
+} from '@millrace/store';
 import type { EventPublisher } from '../engine/event-publisher.ts';
 
 export type ReconcilerDeps = {
@@ -27,17 +39,41 @@ export function createReconciler(deps: ReconcilerDeps): Loop {
     log: deps.log,
     onPass: deps.onPass,
     runOnce: async () => {
-      const counts = [await recoverLost(deps), await releaseHeld(deps.database.hot, ROWS_MAX), await redispatchMissing(deps), await endWaits(deps)];
-      const imports = await deps.reconcileImports();
-      return imports === 'again' || counts.some((count) => count === ROWS_MAX) ? 'again' : 'idle';
+      const steps = [recoverLost, releaseDue, redispatchMissing, endWaits, reconcileImports];
+      const results = [];
+      for (const step of steps) results.push(await settle(() => step(deps)));
+      // One step that fails must not keep the others from their work; the pass as a whole has failed all the same.
+      for (const result of results) if (result.kind === 'failed') throw result.error;
+      return results.some((result) => result.kind === 'done' && result.count >= ROWS_MAX) ? 'again' : 'idle';
     },
   });
+}
+
+type StepResult = { kind: 'done'; count: number } | { kind: 'failed'; error: unknown };
+
+async function settle(step: () => Promise<number>): Promise<StepResult> {
+  try {
+    return { kind: 'done', count: await step() };
+  } catch (error) {
+    return { kind: 'failed', error };
+  }
+}
+
+function releaseDue({ database }: ReconcilerDeps): Promise<number> {
+  return releaseHeld(database.hot, ROWS_MAX);
+}
+
+async function reconcileImports(deps: ReconcilerDeps): Promise<number> {
+  return (await deps.reconcileImports()) === 'again' ? ROWS_MAX : 0;
 }
 
 async function recoverLost({ database, publisher, dispatch, log }: ReconcilerDeps): Promise<number> {
   const expired = await expiredLeases(database.hot, ROWS_MAX);
   if (expired.length === 0) return 0;
-  const outcome = await releasePhases(database.hot, expired.map(({ id, fence }) => ({ id, fence, outcome: 'lost', reason: 'lease-expired', delayMs: 0 })));
+  const outcome = await releasePhases(
+    database.hot,
+    expired.map(({ id, fence }) => ({ id, fence, outcome: 'lost', reason: 'lease-expired', delayMs: 0 })),
+  );
   publisher.publish(outcome.events);
   dispatch(outcome.dispatches);
   if (outcome.dispatches.length > 0) log.warn({ count: outcome.dispatches.length }, 'leases ran out, their phases are queued again');
@@ -63,7 +99,10 @@ async function redispatchMissing({ database, dispatcher, dispatch, log }: Reconc
   if (overdue.length === 0) return 0;
   const missing = await dispatcher.missing('flow-phase', overdue);
   const gone = new Set(missing.map((job) => jobIdOf(job)));
-  await postponeCheck(database.hot, overdue.filter((job) => !gone.has(jobIdOf(job))));
+  await postponeCheck(
+    database.hot,
+    overdue.filter((job) => !gone.has(jobIdOf(job))),
+  );
   const again = await dispatchAgain(database.hot, missing);
   dispatch(again);
   if (again.length > 0) log.warn({ count: again.length }, 'jobs were missing from the queue and are dispatched again');

@@ -74,7 +74,14 @@ function columnFaults(column: ColumnRules): ColumnFault[] {
     const fault = boundFault(column.type, column[field]);
     if (fault !== null) faults.push({ field, message: fault });
   }
+  if (faults.length === 0 && column.min !== undefined && column.max !== undefined && isAbove(column.type, column.min, column.max))
+    faults.push({ field: 'max', message: 'must not be below min' });
   return faults;
+}
+
+// To the precision of JavaScript's numbers: bounds that differ only beyond it are let through.
+function isAbove(type: DatasetColumnType, min: number | string, max: number | string): boolean {
+  return NUMBER_TYPES.includes(type) ? Number(min) > Number(max) : Date.parse(String(min)) > Date.parse(String(max));
 }
 
 function boundFault(type: DatasetColumnType, value: number | string | undefined): string | null {

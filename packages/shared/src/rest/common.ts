@@ -17,8 +17,10 @@ export function queryInteger(min: number, max: number) {
 
 /** `limit` and `cursor` of every list. */
 export const pageQuery = {
-  limit: queryInteger(1, LIMITS.pageItemsMax).default(LIMITS.pageItemsDefault).meta({ description: `Items per page, ${LIMITS.pageItemsDefault} unless said` }),
-  cursor: z.string().min(1).max(6_100).optional().meta({ description: '`nextCursor` of the page before, with the same filters' }),
+  limit: queryInteger(1, LIMITS.pageItemsMax)
+    .default(LIMITS.pageItemsDefault)
+    .meta({ description: `Items per page, ${LIMITS.pageItemsDefault} unless said` }),
+  cursor: z.string().optional().meta({ description: '`nextCursor` of the page before, with the same filters' }),
 };
 
 /** A page of a list; `nextCursor` is null on the last one. */
@@ -36,7 +38,13 @@ export const problemSchema = z
     instance: z.string(),
     code: z.enum(Object.keys(ERROR_TABLE) as [ErrorCode, ...ErrorCode[]]),
     errors: z
-      .array(z.object({ pointer: z.string().meta({ description: 'JSON pointer into the body, or the name of a query parameter' }), code: z.string(), message: z.string() }))
+      .array(
+        z.object({
+          pointer: z.string().meta({ description: 'JSON pointer into the body, or the name of a query parameter' }),
+          code: z.string(),
+          message: z.string(),
+        }),
+      )
       .optional()
       .meta({ description: 'With every 422' }),
     requestId: z.uuid(),

@@ -7,7 +7,14 @@ const linksSchema = z.object({ self: z.string(), events: z.string(), progress: z
 const instantOrNull = instantSchema.nullable();
 
 export const progressSchema = z
-  .object({ flowId: z.uuid(), phase: z.string(), fraction: z.number().min(0).max(1), message: z.string().optional(), detail: z.unknown().optional(), at: instantSchema })
+  .object({
+    flowId: z.uuid(),
+    phase: z.string(),
+    fraction: z.number().min(0).max(1),
+    message: z.string().optional(),
+    detail: z.unknown().optional(),
+    at: instantSchema,
+  })
   .meta({ id: 'Progress', title: 'Progress' });
 
 export const acceptedFlowSchema = z
@@ -15,7 +22,9 @@ export const acceptedFlowSchema = z
   .meta({ id: 'AcceptedFlow', title: 'AcceptedFlow' });
 export type AcceptedFlow = z.infer<typeof acceptedFlowSchema>;
 
-export const batchAnswerSchema = z.object({ items: z.array(z.union([z.object({ id: z.uuid(), status: z.literal('queued') }), z.object({ error: problemSchema })])) });
+export const batchAnswerSchema = z.object({
+  items: z.array(z.union([z.object({ id: z.uuid(), status: z.literal('queued') }), z.object({ error: problemSchema })])),
+});
 
 const phaseSchema = z
   .object({
@@ -60,7 +69,9 @@ export const flowSchema = z
   .meta({ id: 'Flow', title: 'Flow' });
 export type FlowAnswer = z.infer<typeof flowSchema>;
 
-export const listedFlowSchema = z.object({ ...headShape, phasesTotal: z.int(), phasesOpen: z.int() }).meta({ id: 'ListedFlow', title: 'ListedFlow' });
+export const listedFlowSchema = z
+  .object({ ...headShape, phasesTotal: z.int(), phasesOpen: z.int() })
+  .meta({ id: 'ListedFlow', title: 'ListedFlow' });
 export type ListedFlowAnswer = z.infer<typeof listedFlowSchema>;
 
 export const flowPageSchema = pageOf(listedFlowSchema);

@@ -11,7 +11,10 @@ export const newKeySchema = z
   .strictObject({
     name: z.string().min(1).max(200),
     role: z.enum(ROLES),
-    workspace: workspaceName.optional().meta({ description: "Only admins of the workspace `default` may name one that is not their own; it is made if it is new. Default: the caller's." }),
+    workspace: workspaceName.optional().meta({
+      description:
+        "Only admins of the workspace `default` may name one that is not their own; it is made if it is new. Default: the caller's.",
+    }),
     expiresAt: z.iso.datetime({ offset: true, error: 'must be RFC 3339 with an offset' }).optional(),
     requestsPerMinute: z.int().min(0).max(REQUESTS_PER_MINUTE_MAX).optional().meta({ description: '0: no limit' }),
   })
@@ -19,7 +22,9 @@ export const newKeySchema = z
 export type NewKeyBody = z.infer<typeof newKeySchema>;
 
 /** Query of the key routes: which workspace's keys. */
-export const keyScopeQuery = z.strictObject({ workspace: workspaceName.optional().meta({ description: 'Only for admins of the workspace `default`' }) });
+export const keyScopeQuery = z.strictObject({
+  workspace: workspaceName.optional().meta({ description: 'Only for admins of the workspace `default`' }),
+});
 export const keyListQuery = keyScopeQuery.extend(pageQuery);
 
 const keyShape = {
@@ -35,5 +40,7 @@ const keyShape = {
 export const keySchema = z.object(keyShape).meta({ id: 'Key', title: 'Key' });
 export type KeyAnswer = z.infer<typeof keySchema>;
 
-export const createdKeySchema = z.object({ ...keyShape, key: z.string().meta({ description: 'The key itself; shown only here' }) }).meta({ id: 'CreatedKey', title: 'CreatedKey' });
+export const createdKeySchema = z
+  .object({ ...keyShape, key: z.string().meta({ description: 'The key itself; shown only here' }) })
+  .meta({ id: 'CreatedKey', title: 'CreatedKey' });
 export const keyPageSchema = pageOf(keySchema);

@@ -21,9 +21,20 @@ describe('appendLogs', () => {
     const { flowId, phaseId } = await store.make([[]]);
     const [phase] = await store.claim([phaseId(0)]);
     if (phase === undefined) throw new Error('not claimed');
-    const written = await appendLogs(store.database, phase, [...lines('one', 'two'), { level: 'warn', message: 'three', data: { data: { n: 1 } } }]);
-    expect(written.map((event) => [event.seq, event.type, event.phase])).toEqual([[5, 'log', 'p0'], [6, 'log', 'p0'], [7, 'log', 'p0']]);
-    expect((await store.events(flowId)).slice(4).map((event) => event.data)).toEqual([{ level: 'info', message: 'one' }, { level: 'info', message: 'two' }, { level: 'warn', message: 'three', data: { n: 1 } }]);
+    const written = await appendLogs(store.database, phase, [
+      ...lines('one', 'two'),
+      { level: 'warn', message: 'three', data: { data: { n: 1 } } },
+    ]);
+    expect(written.map((event) => [event.seq, event.type, event.phase])).toEqual([
+      [5, 'log', 'p0'],
+      [6, 'log', 'p0'],
+      [7, 'log', 'p0'],
+    ]);
+    expect((await store.events(flowId)).slice(4).map((event) => event.data)).toEqual([
+      { level: 'info', message: 'one' },
+      { level: 'info', message: 'two' },
+      { level: 'warn', message: 'three', data: { n: 1 } },
+    ]);
     expect(await store.story(flowId)).toHaveLength(7);
   });
 
@@ -48,7 +59,10 @@ describe('appendLogs', () => {
     const { flowId, phaseId } = await store.make(Array.from({ length: 8 }, () => []));
     const phases = await store.claim(Array.from({ length: 8 }, (_, n) => phaseId(n)));
     const [logging, ending] = [phases.slice(0, 4), phases.slice(4)];
-    await Promise.all([...logging.flatMap((phase) => Array.from({ length: 10 }, (_, n) => appendLogs(store.database, phase, lines(`${n}a`, `${n}b`)))), ...ending.map((phase) => store.complete([phase]))]);
+    await Promise.all([
+      ...logging.flatMap((phase) => Array.from({ length: 10 }, (_, n) => appendLogs(store.database, phase, lines(`${n}a`, `${n}b`)))),
+      ...ending.map((phase) => store.complete([phase])),
+    ]);
     const story = await store.story(flowId);
     expect(story.filter((line) => line.startsWith('log'))).toHaveLength(80);
     expect(story.filter((line) => line.startsWith('phase.completed'))).toHaveLength(4);
@@ -64,7 +78,8 @@ describe('readEvents', () => {
     await store.complete(await store.claim([made.phaseId(0), made.phaseId(1)]));
   });
 
-  const seqs = async (page: Omit<Parameters<typeof readEvents>[1], 'subjectId'>) => (await readEvents(store.database.main, { subjectId: flowId, ...page })).map((event) => event.seq);
+  const seqs = async (page: Omit<Parameters<typeof readEvents>[1], 'subjectId'>) =>
+    (await readEvents(store.database.main, { subjectId: flowId, ...page })).map((event) => event.seq);
 
   it('answers the next ones after a number, ascending', async () => {
     expect(await seqs({ limit: 100 })).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
@@ -86,7 +101,13 @@ describe('readEvents', () => {
   it('hands events on as clients read them', async () => {
     const [first] = await readEvents(store.database.main, { subjectId: flowId, limit: 1 });
     if (first === undefined) throw new Error('there is no event');
-    expect(publicEvent(first)).toEqual({ seq: 1, flowId, type: 'flow.queued', at: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/), data: { flow: 'shape', version: 1 } });
+    expect(publicEvent(first)).toEqual({
+      seq: 1,
+      flowId,
+      type: 'flow.queued',
+      at: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+      data: { flow: 'shape', version: 1 },
+    });
   });
 });
 
@@ -94,7 +115,12 @@ describe('readHeads', () => {
   it('answers the newest number of each subject that has events', async () => {
     const [one, other] = [await store.make([[]]), await store.make([[], []])];
     const heads = await readHeads(store.database.main, [one.flowId, newGroupId(), other.flowId]);
-    expect(heads).toEqual(new Map([[one.flowId, 2], [other.flowId, 3]]));
+    expect(heads).toEqual(
+      new Map([
+        [one.flowId, 2],
+        [other.flowId, 3],
+      ]),
+    );
     expect(await readHeads(store.database.main, [])).toEqual(new Map());
   });
 });

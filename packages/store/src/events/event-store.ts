@@ -34,11 +34,23 @@ export async function readHeads(on: Queryable, subjectIds: readonly string[]): P
 export type LogLine = { level: string; message: string; data: Record<string, unknown> };
 
 /** Writes a handler's log lines as events while its fence holds. Answers what was written; nothing when the fence refused it. */
-export async function appendLogs(database: Pick<Database, 'transaction'>, phase: { id: string; name: string; fence: number }, lines: readonly LogLine[]): Promise<LoggedEvent[]> {
+export async function appendLogs(
+  database: Pick<Database, 'transaction'>,
+  phase: { id: string; name: string; fence: number },
+  lines: readonly LogLine[],
+): Promise<LoggedEvent[]> {
   return database.transaction(async (client) => {
     const flow = await lockFlow(client, groupIdOf(phase.id));
-    const held = await client.query({ name: 'holds-fence', text: "SELECT FROM millrace.phases WHERE id = $1 AND fence = $2 AND status = 'running'", values: [phase.id, phase.fence] });
+    const held = await client.query({
+      name: 'holds-fence',
+      text: "SELECT FROM millrace.phases WHERE id = $1 AND fence = $2 AND status = 'running'",
+      values: [phase.id, phase.fence],
+    });
     if (flow === undefined || held.rowCount !== 1) return [];
-    return appendEvents(client, flow.id, lines.map((line) => ({ type: 'log', phase: phase.name, data: { level: line.level, message: line.message, ...line.data } })));
+    return appendEvents(
+      client,
+      flow.id,
+      lines.map((line) => ({ type: 'log', phase: phase.name, data: { level: line.level, message: line.message, ...line.data } })),
+    );
   });
 }

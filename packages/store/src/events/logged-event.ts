@@ -2,7 +2,15 @@
 import type { FlowEvent, ImportEvent } from '@millrace/shared';
 
 /** `subjectId` is a flow or an import; `phase` is null for events of the subject itself. */
-export type LoggedEvent = { subjectId: string; seq: number; workspace: string; type: string; phase: string | null; at: string; data: Record<string, unknown> };
+export type LoggedEvent = {
+  subjectId: string;
+  seq: number;
+  workspace: string;
+  type: string;
+  phase: string | null;
+  at: string;
+  data: Record<string, unknown>;
+};
 
 /** SQL for a JSON object of this shape, from the columns of millrace.events in scope. */
 export const LOGGED_EVENT_JSON = `json_build_object('subjectId', subject_id, 'seq', seq, 'workspace', workspace, 'type', type, 'phase', phase, 'at', at, 'data', data)`;

@@ -19,8 +19,13 @@ afterAll(async () => {
   await store.close();
 });
 
-const waiting = (count = 1, priority = 50): Promise<MadeFlow> => store.make(Array.from({ length: count }, () => []), { dispatch: false, priority });
-const overdue = (id: string, seconds = 60) => store.sql("UPDATE millrace.phases SET due_at = now() - $2::int * interval '1 second' WHERE id = $1", [id, seconds]);
+const waiting = (count = 1, priority = 50): Promise<MadeFlow> =>
+  store.make(
+    Array.from({ length: count }, () => []),
+    { dispatch: false, priority },
+  );
+const overdue = (id: string, seconds = 60) =>
+  store.sql("UPDATE millrace.phases SET due_at = now() - $2::int * interval '1 second' WHERE id = $1", [id, seconds]);
 const idsOf = (rows: readonly { id: string }[]) => rows.map((row) => row.id);
 
 describe('takeBacklog', () => {
@@ -86,7 +91,10 @@ describe('releaseHeld', () => {
   });
 
   it('takes no more than its limit', async () => {
-    await store.make(Array.from({ length: 5 }, () => []), { runAt: new Date(Date.now() - 1_000).toISOString() });
+    await store.make(
+      Array.from({ length: 5 }, () => []),
+      { runAt: new Date(Date.now() - 1_000).toISOString() },
+    );
     expect(await releaseHeld(hot, 3)).toBe(3);
     expect(await releaseHeld(hot, 3)).toBe(2);
   });
@@ -98,7 +106,10 @@ describe('expiredLeases', () => {
     await store.claim([0, 1, 2].map(phaseId));
     await overdue(phaseId(1), 10);
     await overdue(phaseId(2), 20);
-    expect(await expiredLeases(hot, 10)).toEqual([{ id: phaseId(2), fence: 1 }, { id: phaseId(1), fence: 1 }]);
+    expect(await expiredLeases(hot, 10)).toEqual([
+      { id: phaseId(2), fence: 1 },
+      { id: phaseId(1), fence: 1 },
+    ]);
     expect(await expiredLeases(hot, 1)).toHaveLength(1);
   });
 

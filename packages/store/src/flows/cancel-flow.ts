@@ -10,7 +10,10 @@ export type FlowActionOutcome =
   /** The status that does not allow it. */
   | { kind: 'refused'; status: FlowStatus };
 
-export async function cancelFlow(database: Pick<Database, 'transaction'>, target: { flowId: string; workspace: string; by: string }): Promise<FlowActionOutcome> {
+export async function cancelFlow(
+  database: Pick<Database, 'transaction'>,
+  target: { flowId: string; workspace: string; by: string },
+): Promise<FlowActionOutcome> {
   return database.transaction(async (client) => {
     const flow = await lockFlow(client, target.flowId, target.workspace);
     if (flow === undefined) return { kind: 'not-found' };
@@ -28,7 +31,10 @@ export async function cancelFlow(database: Pick<Database, 'transaction'>, target
              WHERE id > $1 AND id <= $2 AND status IN ('pending', 'queued', 'running', 'retrying', 'waiting')`,
       values: [flow.id, lastMemberId(flow.id)],
     });
-    await client.query("UPDATE millrace.flows SET status = 'cancelled', phases_open = 0, phases_active = 0, finished_at = clock_timestamp() WHERE id = $1", [flow.id]);
+    await client.query(
+      "UPDATE millrace.flows SET status = 'cancelled', phases_open = 0, phases_active = 0, finished_at = clock_timestamp() WHERE id = $1",
+      [flow.id],
+    );
     return { kind: 'done', events: await appendEvents(client, flow.id, [{ type: 'flow.cancelled', data: { by: target.by } }]) };
   });
 }

@@ -24,14 +24,30 @@ describe('a claim', () => {
     const { flowId, phaseId, dispatches } = await store.make([[], []]);
     const outcome = await claim(dispatches);
     expect(claimedOf(outcome)[1]).toEqual({
-      id: phaseId(1), flowId, workspace: 'default', flow: 'shape', version: 1, run: 1, name: 'p1', fence: 1, attempt: 1, attemptMax: 4, input: { n: 1 }, outputs: {}, startedAt: expect.any(Date),
+      id: phaseId(1),
+      flowId,
+      workspace: 'default',
+      flow: 'shape',
+      version: 1,
+      run: 1,
+      name: 'p1',
+      fence: 1,
+      attempt: 1,
+      attemptMax: 4,
+      input: { n: 1 },
+      outputs: {},
+      startedAt: expect.any(Date),
     });
     expect(await store.flow(flowId)).toMatchObject({ status: 'running', started_at: expect.any(Date) });
     const row = await store.phase(phaseId(0));
     expect(row).toMatchObject({ status: 'running', lease_owner: WORKER });
     expect(Math.abs((row.due_at?.getTime() ?? 0) - Date.now() - LEASE_MS)).toBeLessThan(2_000);
     expect((await store.story(flowId)).slice(3)).toEqual(['flow.started', 'phase.started p0', 'phase.started p1']);
-    expect(outcome.events.map((event) => [event.seq, event.type, event.phase])).toEqual([[4, 'flow.started', null], [5, 'phase.started', 'p0'], [6, 'phase.started', 'p1']]);
+    expect(outcome.events.map((event) => [event.seq, event.type, event.phase])).toEqual([
+      [4, 'flow.started', null],
+      [5, 'phase.started', 'p0'],
+      [6, 'phase.started', 'p1'],
+    ]);
   });
 
   it('hands over the results of what the phase needs, by name', async () => {
@@ -49,7 +65,9 @@ describe('a claim', () => {
     for (const worker of ['a', 'b', 'a']) {
       const [phase] = await store.claim([phaseId(0)], { worker });
       fences.push(phase?.fence ?? 0);
-      await releasePhases(store.database.hot, [{ id: phaseId(0), fence: phase?.fence ?? 0, outcome: 'interrupted', reason: 'test', delayMs: 0 }]);
+      await releasePhases(store.database.hot, [
+        { id: phaseId(0), fence: phase?.fence ?? 0, outcome: 'interrupted', reason: 'test', delayMs: 0 },
+      ]);
     }
     expect(fences).toEqual([1, 2, 3]);
   });
@@ -66,7 +84,9 @@ describe('a delivery that has nothing to claim', () => {
   it('is stale when a newer generation was dispatched since', async () => {
     const { phaseId } = await store.make([[]]);
     const [phase] = await store.claim([phaseId(0)]);
-    await releasePhases(store.database.hot, [{ id: phaseId(0), fence: phase?.fence ?? 0, outcome: 'interrupted', reason: 'test', delayMs: 0 }]);
+    await releasePhases(store.database.hot, [
+      { id: phaseId(0), fence: phase?.fence ?? 0, outcome: 'interrupted', reason: 'test', delayMs: 0 },
+    ]);
     expect((await claim([{ id: phaseId(0), generation: 1 }])).results).toEqual([{ kind: 'stale' }]);
     expect((await claim([{ id: phaseId(0), generation: 2 }])).results).toMatchObject([{ kind: 'claimed' }]);
   });
@@ -74,7 +94,9 @@ describe('a delivery that has nothing to claim', () => {
   it('is stale beside the newer generation in one batch', async () => {
     const { phaseId } = await store.make([[]]);
     const [phase] = await store.claim([phaseId(0)]);
-    await releasePhases(store.database.hot, [{ id: phaseId(0), fence: phase?.fence ?? 0, outcome: 'interrupted', reason: 'test', delayMs: 0 }]);
+    await releasePhases(store.database.hot, [
+      { id: phaseId(0), fence: phase?.fence ?? 0, outcome: 'interrupted', reason: 'test', delayMs: 0 },
+    ]);
     const { results } = await claim([1, 2, 3].map((generation) => ({ id: phaseId(0), generation })));
     expect(results.map((result) => result.kind)).toEqual(['stale', 'claimed', 'stale']);
   });
@@ -108,7 +130,11 @@ describe('a delivery that has nothing to claim', () => {
     const done = await store.claim([phaseId(0)]);
     await store.complete(done);
     const pending = await store.make([[], [0]]);
-    const jobs = [{ id: phaseId(0), generation: 1 }, { id: pending.phaseId(1), generation: 0 }, { id: memberId(newGroupId(), 0), generation: 1 }];
+    const jobs = [
+      { id: phaseId(0), generation: 1 },
+      { id: pending.phaseId(1), generation: 0 },
+      { id: memberId(newGroupId(), 0), generation: 1 },
+    ];
     expect((await claim(jobs)).results).toEqual([{ kind: 'stale' }, { kind: 'stale' }, { kind: 'stale' }]);
   });
 
@@ -127,7 +153,11 @@ describe('a delivery that has nothing to claim', () => {
 
   it('does not spoil the claims beside it', async () => {
     const [one, other] = [await store.make([[]]), await store.make([[]])];
-    const { results } = await claim([{ id: one.phaseId(0), generation: 9 }, ...other.dispatches, { id: memberId(newGroupId(), 0), generation: 1 }]);
+    const { results } = await claim([
+      { id: one.phaseId(0), generation: 9 },
+      ...other.dispatches,
+      { id: memberId(newGroupId(), 0), generation: 1 },
+    ]);
     expect(results.map((result) => result.kind)).toEqual(['stale', 'claimed', 'stale']);
   });
 });
@@ -135,14 +165,19 @@ describe('a delivery that has nothing to claim', () => {
 describe('claims from two workers at the same time', () => {
   it('give every phase to exactly one of them, in any order and without a deadlock', async () => {
     const other = createDatabase({ url: store.url, name: 'other', onError: () => undefined });
-    const made = await createFlows(store.database.hot, Array.from({ length: 60 }, () => newFlow([[], [], [], [], []])));
+    const made = await createFlows(
+      store.database.hot,
+      Array.from({ length: 60 }, () => newFlow([[], [], [], [], []])),
+    );
     const jobs = made.flatMap((one) => (one.kind === 'created' ? one.dispatches : []));
     const slices = (all: readonly JobRef[]) => Array.from({ length: 10 }, (_, n) => all.filter((_job, index) => index % 10 === n));
     const outcomes = await Promise.all([
       ...slices(jobs).map((slice) => claim(slice, { worker: 'a' })),
       ...slices(jobs.toReversed()).map((slice) => claim(slice, { worker: 'b' }, other)),
     ]);
-    const claimed = outcomes.flatMap((outcome) => outcome.results).flatMap((result) => (result.kind === 'claimed' ? [result.phase.id] : []));
+    const claimed = outcomes
+      .flatMap((outcome) => outcome.results)
+      .flatMap((result) => (result.kind === 'claimed' ? [result.phase.id] : []));
     expect(claimed).toHaveLength(300);
     expect(new Set(claimed).size).toBe(300);
     for (const one of made.slice(0, 10)) if (one.kind === 'created') expect(await store.story(one.flowId)).toHaveLength(12);

@@ -16,8 +16,8 @@ export type ClaimedPhase = {
   attempt: number;
   attemptMax: number;
   input: unknown;
-  /** Results of the phases it needs, by name. */
-  outputs: Record<string, unknown>;
+  /** Results of the phases it needs, by name; null when they are too large to come with the claim: read them with readOutputs. */
+  outputs: Record<string, unknown> | null;
   startedAt: Date;
 };
 
@@ -29,6 +29,9 @@ export type ClaimResult =
   | { kind: 'not-yet'; untilMs: number };
 
 export type ClaimOutcome = { results: ClaimResult[]; events: LoggedEvent[] };
+
+/** A batch of claims is one answer of the server: what each may bring is bounded, so that all together stay far below the longest string there can be. */
+const OUTPUTS_WITH_CLAIM_BYTES_MAX = 262_144;
 
 const CLAIM = `
 WITH asked AS (
@@ -67,8 +70,9 @@ WITH asked AS (
 SELECT (SELECT coalesce(json_agg(json_build_object('generation', c.generation, 'phase', json_build_object(
           'id', c.id, 'flowId', c.flow_id, 'workspace', l.workspace, 'flow', l.name, 'version', l.version, 'run', l.run, 'name', c.name,
           'fence', c.fence, 'attempt', c.attempts + 1, 'attemptMax', c.attempt_max, 'input', l.input, 'startedAt', c.started_at,
-          'outputs', CASE WHEN cardinality(c.needs) = 0 THEN '{}' ELSE
-            (SELECT coalesce(json_object_agg(n.name, n.output), '{}') FROM millrace.phases n WHERE n.id = ANY(c.needs)) END))), '[]')
+          'outputs', CASE WHEN cardinality(c.needs) = 0 THEN '{}'
+            WHEN (SELECT sum(octet_length(n.output::text)) FROM millrace.phases n WHERE n.id = ANY(c.needs)) > ${OUTPUTS_WITH_CLAIM_BYTES_MAX} THEN NULL
+            ELSE (SELECT coalesce(json_object_agg(n.name, n.output), '{}') FROM millrace.phases n WHERE n.id = ANY(c.needs)) END))), '[]')
         FROM claimed c JOIN locked l ON l.id = c.flow_id) AS claimed,
        (SELECT coalesce(json_agg(${LOGGED_EVENT_JSON} ORDER BY subject_id, seq), '[]')
         FROM logged) AS events`;
@@ -85,11 +89,21 @@ WHERE p.id = ANY($1::uuid[]) AND f.status IN ('queued', 'running', 'waiting')
  * Claims phases for `worker` with a lease of `leaseMs`. Answers one result per delivery in order, and the events it wrote.
  * Flow rows are locked in id order before anything else, as every statement that changes flows does: that is what keeps them from deadlocking.
  */
-export async function claimPhases(hot: pg.Pool, deliveries: readonly JobRef[], lease: { worker: string; leaseMs: number }): Promise<ClaimOutcome> {
+export async function claimPhases(
+  hot: pg.Pool,
+  deliveries: readonly JobRef[],
+  lease: { worker: string; leaseMs: number },
+): Promise<ClaimOutcome> {
   const result = await hot.query<{ claimed: { generation: number; phase: ClaimedPhase }[]; events: LoggedEvent[] }>({
     name: 'claim-phases',
     text: CLAIM,
-    values: [deliveries.map((job) => job.id), deliveries.map((job) => job.generation), deliveries.map((job) => groupIdOf(job.id)), lease.worker, lease.leaseMs],
+    values: [
+      deliveries.map((job) => job.id),
+      deliveries.map((job) => job.generation),
+      deliveries.map((job) => groupIdOf(job.id)),
+      lease.worker,
+      lease.leaseMs,
+    ],
   });
   const claimed = new Map((result.rows[0]?.claimed ?? []).map(({ generation, phase }) => [jobIdOf({ id: phase.id, generation }), phase]));
   // Each claim is given out once: a batch may hold an older generation of the same phase, or the same delivery a second time.

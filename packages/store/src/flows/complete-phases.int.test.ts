@@ -17,30 +17,54 @@ afterAll(async () => {
   await store.close();
 });
 
-const fail = ({ id, fence }: ClaimedPhase) => failPhase(store.database, { id, fence, worker: WORKER, error: { code: 'Error', message: 'no' }, retryDelayMs: null });
+const fail = ({ id, fence }: ClaimedPhase) =>
+  failPhase(store.database, { id, fence, worker: WORKER, error: { code: 'Error', message: 'no' }, retryDelayMs: null });
 
 describe('a completion', () => {
   it('keeps the output, counts the attempt and ends the flow with its last phase', async () => {
     const { flowId, phaseId } = await store.make([[]]);
     const outcome = await store.complete(await store.claim([phaseId(0)]), { rows: 3 });
     expect(outcome).toMatchObject({ committed: [true], dispatches: [] });
-    expect(outcome.events.map((event) => [event.seq, event.type])).toEqual([[5, 'phase.completed'], [6, 'flow.completed']]);
-    expect(await store.phase(phaseId(0))).toMatchObject({ status: 'completed', output: { rows: 3 }, attempts: 1, due_at: null, lease_owner: WORKER, finished_at: expect.any(Date) });
+    expect(outcome.events.map((event) => [event.seq, event.type])).toEqual([
+      [5, 'phase.completed'],
+      [6, 'flow.completed'],
+    ]);
+    expect(await store.phase(phaseId(0))).toMatchObject({
+      status: 'completed',
+      output: { rows: 3 },
+      attempts: 1,
+      due_at: null,
+      lease_owner: WORKER,
+      finished_at: expect.any(Date),
+    });
     expect(await store.flow(flowId)).toMatchObject({ status: 'completed', phases_open: 0, finished_at: expect.any(Date) });
-    expect(await store.story(flowId)).toEqual(['flow.queued', 'phase.queued p0', 'flow.started', 'phase.started p0', 'phase.completed p0', 'flow.completed']);
+    expect(await store.story(flowId)).toEqual([
+      'flow.queued',
+      'phase.queued p0',
+      'flow.started',
+      'phase.started p0',
+      'phase.completed p0',
+      'flow.completed',
+    ]);
   });
 
   it('frees what waited for it and answers what may go to the queue', async () => {
     const { phaseId } = await store.make([[], [0], [0]], { priority: 3 });
     const { dispatches } = await store.complete(await store.claim([phaseId(0)]));
-    expect(dispatches.toSorted((a, b) => (a.id < b.id ? -1 : 1))).toEqual([1, 2].map((n) => ({ id: phaseId(n), generation: 1, priority: 3, attempts: 4, delayMs: 0 })));
+    expect(dispatches.toSorted((a, b) => (a.id < b.id ? -1 : 1))).toEqual(
+      [1, 2].map((n) => ({ id: phaseId(n), generation: 1, priority: 3, attempts: 4, delayMs: 0 })),
+    );
     expect(await store.phase(phaseId(1))).toMatchObject({ status: 'queued', dispatched: true, needs_open: 0, due_at: expect.any(Date) });
   });
 
   it('leaves what it frees to the backlog when it may not dispatch', async () => {
     const { phaseId } = await store.make([[], [0]]);
     const [phase] = await store.claim([phaseId(0)]);
-    const { dispatches } = await completePhases(store.database.hot, [{ id: phaseId(0), fence: phase?.fence ?? 0, worker: WORKER, outputJson: '1' }], { dispatch: false });
+    const { dispatches } = await completePhases(
+      store.database.hot,
+      [{ id: phaseId(0), fence: phase?.fence ?? 0, worker: WORKER, outputJson: '1' }],
+      { dispatch: false },
+    );
     expect(dispatches).toEqual([]);
     expect(await store.phase(phaseId(1))).toMatchObject({ status: 'queued', dispatched: false, due_at: null, generation: 0 });
   });
@@ -49,13 +73,16 @@ describe('a completion', () => {
     const { flowId, phaseId } = await store.make([[], ...Array.from({ length: 150 }, () => [0])]);
     const { dispatches } = await store.complete(await store.claim([phaseId(0)]));
     expect(dispatches).toHaveLength(100);
-    const queued = await store.sql("SELECT count(*)::int AS all, (count(*) FILTER (WHERE NOT dispatched AND due_at IS NULL))::int AS backlog FROM millrace.phases WHERE flow_id = $1 AND status = 'queued'", [flowId]);
+    const queued = await store.sql(
+      "SELECT count(*)::int AS all, (count(*) FILTER (WHERE NOT dispatched AND due_at IS NULL))::int AS backlog FROM millrace.phases WHERE flow_id = $1 AND status = 'queued'",
+      [flowId],
+    );
     expect(queued).toEqual([{ all: 150, backlog: 50 }]);
     expect(await store.story(flowId)).toHaveLength(2 + 2 + 1 + 150);
   });
 });
 
-describe('a completion that is not its worker\'s to write', () => {
+describe("a completion that is not its worker's to write", () => {
   it.each<[string, (phase: ClaimedPhase) => { fence: number; worker: string }]>([
     ['an older fence', (phase) => ({ fence: phase.fence - 1, worker: WORKER })],
     ['a fence that was never minted', (phase) => ({ fence: phase.fence + 1, worker: WORKER })],
@@ -110,7 +137,10 @@ describe('phases that come together', () => {
       const { flowId, phaseId } = await store.make([[], [], [0, 1]]);
       const [p0, p1] = await store.claim([phaseId(0), phaseId(1)]);
       if (p0 === undefined || p1 === undefined) throw new Error('not claimed');
-      const outcomes = await Promise.all([store.complete([p0]), completePhases(other.hot, [{ id: p1.id, fence: p1.fence, worker: WORKER, outputJson: '1' }], { dispatch: true })]);
+      const outcomes = await Promise.all([
+        store.complete([p0]),
+        completePhases(other.hot, [{ id: p1.id, fence: p1.fence, worker: WORKER, outputJson: '1' }], { dispatch: true }),
+      ]);
       expect(outcomes.flatMap((outcome) => outcome.dispatches.map((dispatch) => dispatch.id))).toEqual([phaseId(2)]);
       expect((await store.story(flowId)).filter((line) => line === 'phase.queued p2')).toHaveLength(1);
     }
@@ -121,7 +151,9 @@ describe('phases that come together', () => {
     const width = 200;
     const { flowId, phaseId } = await store.make([...Array.from({ length: width }, () => []), Array.from({ length: width }, (_, n) => n)]);
     const phases = await store.claim(Array.from({ length: width }, (_, n) => phaseId(n)));
-    const outcomes = await Promise.all(Array.from({ length: 20 }, (_, n) => store.complete(phases.filter((_phase, index) => index % 20 === n))));
+    const outcomes = await Promise.all(
+      Array.from({ length: 20 }, (_, n) => store.complete(phases.filter((_phase, index) => index % 20 === n))),
+    );
     expect(outcomes.flatMap((outcome) => outcome.committed)).toEqual(phases.map(() => true));
     expect(outcomes.flatMap((outcome) => outcome.dispatches).map((dispatch) => dispatch.id)).toEqual([phaseId(width)]);
     expect(await store.phase(phaseId(width))).toMatchObject({ status: 'queued', needs_open: 0 });
@@ -141,7 +173,11 @@ describe('a flow of which a phase failed', () => {
     await store.complete([p1]);
     const outcome = await store.complete(await store.claim([phaseId(2)]));
     expect(outcome.events.at(-1)).toMatchObject({ type: 'flow.failed' });
-    expect(await store.flow(flowId)).toMatchObject({ status: 'failed', phases_open: 0, error: { phase: 'p0', code: 'Error', message: 'no' } });
+    expect(await store.flow(flowId)).toMatchObject({
+      status: 'failed',
+      phases_open: 0,
+      error: { phase: 'p0', code: 'Error', message: 'no' },
+    });
   });
 
   it('never frees a join that was skipped, also when the failure and the other side come at the same time', async () => {
@@ -160,7 +196,10 @@ describe('a flow of which a phase failed', () => {
 
 describe('completions of many flows at the same time', () => {
   it('leave every log without a gap and with one end', async () => {
-    const made = await createFlows(store.database.hot, Array.from({ length: 40 }, () => newFlow([[], [], [], []])));
+    const made = await createFlows(
+      store.database.hot,
+      Array.from({ length: 40 }, () => newFlow([[], [], [], []])),
+    );
     const flows = made.flatMap((one) => (one.kind === 'created' ? [one] : []));
     const jobs = flows.flatMap((flow) => flow.dispatches);
     const { results } = await claimPhases(store.database.hot, jobs, { worker: WORKER, leaseMs: 10_000 });

@@ -36,8 +36,8 @@ WITH asked AS (
       status = CASE WHEN p.needs_open <> m.count THEN p.status WHEN p.signal IS NULL THEN 'queued' ELSE 'waiting' END,
       dispatched = ${GOES_DIRECTLY},
       generation = p.generation + CASE WHEN ${GOES_DIRECTLY} THEN 1 ELSE 0 END,
-      due_at = CASE WHEN ${GOES_DIRECTLY} THEN now() + interval '${DISPATCH_GRACE_MS} milliseconds'
-                    WHEN p.needs_open = m.count AND p.signal IS NOT NULL THEN now() + p.wait_timeout_ms * interval '1 millisecond' END
+      due_at = CASE WHEN ${GOES_DIRECTLY} THEN clock_timestamp() + interval '${DISPATCH_GRACE_MS} milliseconds'
+                    WHEN p.needs_open = m.count AND p.signal IS NOT NULL THEN clock_timestamp() + p.wait_timeout_ms * interval '1 millisecond' END
   FROM ranked m
   WHERE p.id = m.id AND p.id = ANY(ARRAY(SELECT id FROM met)) AND p.status = 'pending'
   RETURNING p.id, p.flow_id, p.name, p.status, p.signal, p.generation, p.priority, p.attempt_max - p.attempts AS attempts, p.dispatched
@@ -74,7 +74,11 @@ SELECT (SELECT coalesce(json_agg(id), '[]') FROM done) AS done,
  * Completes phases. `dispatch` says whether the phases that become ready may go to Redis at once.
  * Runs as one statement, so it may be used inside a handler's own transaction as well as on the pool.
  */
-export async function completePhases(on: Queryable, completions: readonly PhaseCompletion[], options: { dispatch: boolean }): Promise<CompletionOutcome> {
+export async function completePhases(
+  on: Queryable,
+  completions: readonly PhaseCompletion[],
+  options: { dispatch: boolean },
+): Promise<CompletionOutcome> {
   const result = await on.query<{ done: string[]; dispatches: Dispatch[]; events: LoggedEvent[] }>({
     name: 'complete-phases',
     text: COMPLETE,

@@ -6,7 +6,8 @@ let store: StoreFixture;
 const create = (flows: readonly NewFlow[]) => createFlows(store.database.hot, flows);
 const kinds = (made: readonly CreatedFlow[]) => made.map((one) => one.kind);
 const idOf = (made: CreatedFlow | undefined) => (made?.kind === 'key-reused' ? undefined : (made?.body as { id: string } | undefined)?.id);
-const keyed = (key: string, changes: Partial<NewFlow> & { body?: string } = {}) => newFlow([[]], { idempotency: idempotencyKey(key, changes.body), ...changes });
+const keyed = (key: string, changes: Partial<NewFlow> & { body?: string } = {}) =>
+  newFlow([[]], { idempotency: idempotencyKey(key, changes.body), ...changes });
 
 beforeAll(async () => {
   store = await createStoreFixture();
@@ -19,16 +20,41 @@ afterAll(async () => {
 describe('createFlows', () => {
   it('writes the flow, its phases and its first events, and answers what may go to the queue', async () => {
     const { flowId, phaseId, dispatches } = await store.make([[], [0], [], [1, 2]], { tags: { team: 'a' }, priority: 7 });
-    expect(await store.flow(flowId)).toMatchObject({ status: 'queued', run: 1, phases_open: 4, phases_failed: 0, priority: 7, tags: { team: 'a' }, input: { n: 1 } });
+    expect(await store.flow(flowId)).toMatchObject({
+      status: 'queued',
+      run: 1,
+      phases_open: 4,
+      phases_failed: 0,
+      priority: 7,
+      tags: { team: 'a' },
+      input: { n: 1 },
+    });
     expect(await store.story(flowId)).toEqual(['flow.queued', 'phase.queued p0', 'phase.queued p2']);
     expect(dispatches).toEqual([0, 2].map((n) => ({ id: phaseId(n), generation: 1, priority: 7, attempts: 4, delayMs: 0 })));
-    expect(await store.phase(phaseId(3))).toMatchObject({ name: 'p3', status: 'pending', needs_open: 2, needs: [phaseId(1), phaseId(2)], dependants: [], dispatched: false, due_at: null, generation: 0 });
-    expect(await store.phase(phaseId(0))).toMatchObject({ status: 'queued', dispatched: true, generation: 1, dependants: [phaseId(1)], due_at: expect.any(Date) });
+    expect(await store.phase(phaseId(3))).toMatchObject({
+      name: 'p3',
+      status: 'pending',
+      needs_open: 2,
+      needs: [phaseId(1), phaseId(2)],
+      dependants: [],
+      dispatched: false,
+      due_at: null,
+      generation: 0,
+    });
+    expect(await store.phase(phaseId(0))).toMatchObject({
+      status: 'queued',
+      dispatched: true,
+      generation: 1,
+      dependants: [phaseId(1)],
+      due_at: expect.any(Date),
+    });
   });
 
   it('answers one outcome per flow in their order', async () => {
     const made = await create(Array.from({ length: 500 }, (_, n) => newFlow([[]], { inputJson: `${n}` })));
-    const inputs = await store.sql<{ id: string; input: number }>('SELECT id, input FROM millrace.flows WHERE id = ANY($1::uuid[])', [made.map(idOf)]);
+    const inputs = await store.sql<{ id: string; input: number }>('SELECT id, input FROM millrace.flows WHERE id = ANY($1::uuid[])', [
+      made.map(idOf),
+    ]);
     expect(made.map((one) => inputs.find((row) => row.id === idOf(one))?.input)).toEqual(made.map((_, n) => n));
   });
 
@@ -36,8 +62,13 @@ describe('createFlows', () => {
     const { flowId, dispatches } = await store.make(Array.from({ length: 250 }, () => []));
     expect(dispatches).toHaveLength(DIRECT_DISPATCH_MAX);
     const rows = await store.sql<{ dispatched: boolean; due: boolean; generation: number; count: number }>(
-      'SELECT dispatched, due_at IS NOT NULL AS due, generation, count(*)::int FROM millrace.phases WHERE flow_id = $1 GROUP BY 1, 2, 3 ORDER BY 1', [flowId]);
-    expect(rows).toEqual([{ dispatched: false, due: false, generation: 0, count: 150 }, { dispatched: true, due: true, generation: 1, count: 100 }]);
+      'SELECT dispatched, due_at IS NOT NULL AS due, generation, count(*)::int FROM millrace.phases WHERE flow_id = $1 GROUP BY 1, 2, 3 ORDER BY 1',
+      [flowId],
+    );
+    expect(rows).toEqual([
+      { dispatched: false, due: false, generation: 0, count: 150 },
+      { dispatched: true, due: true, generation: 1, count: 100 },
+    ]);
     expect(await store.story(flowId)).toHaveLength(251);
   });
 
@@ -80,7 +111,9 @@ describe('an Idempotency-Key', () => {
   });
 
   it('makes one flow of any number of batches at the same time', async () => {
-    const batches = await Promise.all(Array.from({ length: 20 }, (_, n) => create(n % 2 === 0 ? [keyed('race-a'), keyed('race-b')] : [keyed('race-b'), keyed('race-a')])));
+    const batches = await Promise.all(
+      Array.from({ length: 20 }, (_, n) => create(n % 2 === 0 ? [keyed('race-a'), keyed('race-b')] : [keyed('race-b'), keyed('race-a')])),
+    );
     const all = batches.flat();
     expect(kinds(all).filter((kind) => kind === 'created')).toHaveLength(2);
     expect(new Set(all.map(idOf)).size).toBe(2);

@@ -66,7 +66,7 @@ WITH asked AS (
   SELECT p.id, p.flow_id, t.workspace, p.name, CASE WHEN p.needs_open > 0 THEN 'pending' WHEN p.signal IS NULL THEN 'queued' ELSE 'waiting' END, t.priority,
          p.needs::uuid[], p.dependants::uuid[], p.needs_open, p.attempt_max, p.signal, p.wait_timeout_ms, CASE WHEN p.direct THEN 1 ELSE 0 END, p.direct,
          CASE WHEN p.direct THEN now() + $28::int * interval '1 millisecond' WHEN p.needs_open > 0 THEN NULL
-              WHEN p.signal IS NULL THEN t.run_at ELSE now() + p.wait_timeout_ms * interval '1 millisecond' END
+              WHEN p.signal IS NULL THEN t.run_at ELSE greatest(t.run_at, now()) + p.wait_timeout_ms * interval '1 millisecond' END
   FROM unnest($18::uuid[], $19::uuid[], $20::text[], $21::text[], $22::text[], $23::smallint[], $24::boolean[], $25::int[], $26::text[], $27::int[])
     AS p (flow_id, id, name, needs, dependants, attempt_max, direct, needs_open, signal, wait_timeout_ms)
   JOIN taken t ON t.id = p.flow_id
@@ -151,7 +151,18 @@ async function insert(hot: pg.Pool, entries: readonly Prepared[]): Promise<Set<s
   return new Set(result.rows.map((row) => row.id));
 }
 
-type PhaseRow = { flowId: string; id: string; name: string; needs: string; dependants: string; attemptMax: number; direct: boolean; needsOpen: number; signal: string | null; waitTimeoutMs: number | null };
+type PhaseRow = {
+  flowId: string;
+  id: string;
+  name: string;
+  needs: string;
+  dependants: string;
+  attemptMax: number;
+  direct: boolean;
+  needsOpen: number;
+  signal: string | null;
+  waitTimeoutMs: number | null;
+};
 
 function phaseRows(entry: Prepared): PhaseRow[] {
   let direct = 0;
@@ -179,7 +190,8 @@ function uuidArray(flowId: string, ordinals: readonly number[]): string {
 }
 
 async function outcome(hot: pg.Pool, entry: Prepared, taken: ReadonlySet<string>): Promise<CreatedFlow> {
-  if (taken.has(entry.id)) return { kind: 'created', flowId: entry.id, status: entry.status, body: entry.body, dispatches: directDispatches(entry) };
+  if (taken.has(entry.id))
+    return { kind: 'created', flowId: entry.id, status: entry.status, body: entry.body, dispatches: directDispatches(entry) };
   const { idempotency, workspace } = entry.flow;
   if (idempotency === null) throw new Error('a flow without idempotency key was not inserted');
   const found = await hot.query<{ body_hash: Buffer; status: number; response: unknown }>({

@@ -29,9 +29,15 @@ describe('a failed attempt with attempts left', () => {
     expect(row).toMatchObject({ status: 'retrying', attempts: 1, lease_owner: null, error: ERROR, finished_at: null });
     expect(Math.abs((row.due_at?.getTime() ?? 0) - Date.now() - 60_000)).toBeLessThan(2_000);
     const last = (await store.events(flowId)).at(-1);
-    expect(last).toMatchObject({ type: 'phase.retrying', phase: 'p0', data: { attempt: 1, error: { code: 'TypeError', message: 'it broke' }, retryAt: row.due_at?.toISOString() } });
+    expect(last).toMatchObject({
+      type: 'phase.retrying',
+      phase: 'p0',
+      data: { attempt: 1, error: { code: 'TypeError', message: 'it broke' }, retryAt: row.due_at?.toISOString() },
+    });
     expect(JSON.stringify(await store.events(flowId))).not.toContain('secret.ts');
-    expect(await store.sql('SELECT attempt, run, worker, outcome, error FROM millrace.attempts WHERE phase_id = $1', [phaseId(0)])).toEqual([{ attempt: 1, run: 1, worker: WORKER, outcome: 'failed', error: ERROR }]);
+    expect(await store.sql('SELECT attempt, run, worker, outcome, error FROM millrace.attempts WHERE phase_id = $1', [phaseId(0)])).toEqual(
+      [{ attempt: 1, run: 1, worker: WORKER, outcome: 'failed', error: ERROR }],
+    );
     expect(await store.flow(flowId)).toMatchObject({ status: 'running', phases_open: 2, phases_failed: 0 });
   });
 
@@ -55,9 +61,25 @@ describe('the last failed attempt', () => {
   it('fails the phase, skips all that depends on it however far, and ends the flow', async () => {
     const { flowId, phaseId } = await store.make([[], [0], [1], [2, 0]]);
     const outcome = await fail(phaseId(0));
-    expect(outcome.events.map((event) => event.type)).toEqual(['phase.failed', 'phase.skipped', 'phase.skipped', 'phase.skipped', 'flow.failed']);
-    expect(await store.flow(flowId)).toMatchObject({ status: 'failed', phases_open: 0, phases_failed: 1, error: { phase: 'p0', code: 'TypeError', message: 'it broke' }, finished_at: expect.any(Date) });
-    expect(await Promise.all([1, 2, 3].map(async (n) => (await store.phase(phaseId(n))).status))).toEqual(['skipped', 'skipped', 'skipped']);
+    expect(outcome.events.map((event) => event.type)).toEqual([
+      'phase.failed',
+      'phase.skipped',
+      'phase.skipped',
+      'phase.skipped',
+      'flow.failed',
+    ]);
+    expect(await store.flow(flowId)).toMatchObject({
+      status: 'failed',
+      phases_open: 0,
+      phases_failed: 1,
+      error: { phase: 'p0', code: 'TypeError', message: 'it broke' },
+      finished_at: expect.any(Date),
+    });
+    expect(await Promise.all([1, 2, 3].map(async (n) => (await store.phase(phaseId(n))).status))).toEqual([
+      'skipped',
+      'skipped',
+      'skipped',
+    ]);
     expect(await store.phase(phaseId(0))).toMatchObject({ status: 'failed', attempts: 1, due_at: null, finished_at: expect.any(Date) });
     const skipped = (await store.events(flowId)).filter((event) => event.type === 'phase.skipped');
     expect(skipped.map((event) => event.data)).toEqual(skipped.map(() => ({ because: 'p0' })));
@@ -67,7 +89,9 @@ describe('the last failed attempt', () => {
   it('skips a join once when both of its sides fail', async () => {
     const { flowId, phaseId } = await store.make([[], [], [0, 1], [2]]);
     const phases = await store.claim([phaseId(0), phaseId(1)]);
-    await Promise.all(phases.map(({ id, fence }) => failPhase(store.database, { id, fence, worker: WORKER, error: ERROR, retryDelayMs: null })));
+    await Promise.all(
+      phases.map(({ id, fence }) => failPhase(store.database, { id, fence, worker: WORKER, error: ERROR, retryDelayMs: null })),
+    );
     expect(await store.flow(flowId)).toMatchObject({ status: 'failed', phases_open: 0, phases_failed: 2 });
     const story = await store.story(flowId);
     expect(story.filter((line) => line.startsWith('phase.skipped')).toSorted()).toEqual(['phase.skipped p2', 'phase.skipped p3']);
@@ -89,7 +113,7 @@ describe('the last failed attempt', () => {
   });
 });
 
-describe('a failure that is not its worker\'s to write', () => {
+describe("a failure that is not its worker's to write", () => {
   it.each<[string, Partial<PhaseFailure>]>([
     ['an older fence', { fence: 0 }],
     ['another worker', { worker: 'other' }],
@@ -109,6 +133,14 @@ describe('a failure that is not its worker\'s to write', () => {
   });
 
   it('is refused for a phase that is not there', async () => {
-    expect(await failPhase(store.database, { id: '01900000-0000-7000-8000-000000000001', fence: 1, worker: WORKER, error: ERROR, retryDelayMs: null })).toEqual({ committed: false, events: [] });
+    expect(
+      await failPhase(store.database, {
+        id: '01900000-0000-7000-8000-000000000001',
+        fence: 1,
+        worker: WORKER,
+        error: ERROR,
+        retryDelayMs: null,
+      }),
+    ).toEqual({ committed: false, events: [] });
   });
 });

@@ -29,7 +29,10 @@ export async function failPhase(database: Pick<Database, 'transaction'>, failure
     const row = flow === undefined ? undefined : await markPhase(client, failure);
     if (flow === undefined || row === undefined) return NOT_OURS;
     await recordAttempt(client, { failure, row, run: flow.run });
-    const news = failure.retryDelayMs === null ? await endBranch(client, { flow, row, error: failure.error, wasActive: true }) : [retryEvent(row, failure)];
+    const news =
+      failure.retryDelayMs === null
+        ? await endBranch(client, { flow, row, error: failure.error, wasActive: true })
+        : [retryEvent(row, failure)];
     return { committed: true, events: await appendEvents(client, flow.id, news) };
   });
 }
@@ -48,7 +51,10 @@ RETURNING id, name, attempts, started_at AS run_started_at, due_at`,
   return result.rows[0];
 }
 
-async function recordAttempt(client: Queryable, { failure, row, run }: { failure: PhaseFailure; row: FailedRow; run: number }): Promise<void> {
+async function recordAttempt(
+  client: Queryable,
+  { failure, row, run }: { failure: PhaseFailure; row: FailedRow; run: number },
+): Promise<void> {
   await client.query({
     name: 'record-failed-attempt',
     text: `INSERT INTO millrace.attempts (phase_id, fence, workspace, attempt, run, worker, outcome, error, started_at)
@@ -58,7 +64,11 @@ async function recordAttempt(client: Queryable, { failure, row, run }: { failure
 }
 
 function retryEvent(row: FailedRow, failure: PhaseFailure): NewEvent {
-  return { type: 'phase.retrying', phase: row.name, data: { attempt: row.attempts, error: shown(failure.error), retryAt: row.due_at?.toISOString() ?? null } };
+  return {
+    type: 'phase.retrying',
+    phase: row.name,
+    data: { attempt: row.attempts, error: shown(failure.error), retryAt: row.due_at?.toISOString() ?? null },
+  };
 }
 
 type EndedBranch = { flow: LockedFlow; row: Pick<FailedRow, 'id' | 'name' | 'attempts'>; error: PhaseError; wasActive: boolean };
@@ -77,7 +87,10 @@ export async function failOverdueWait(database: Pick<Database, 'transaction'>, p
     });
     const row = result.rows[0];
     if (row === undefined) return NOT_OURS;
-    return { committed: true, events: await appendEvents(client, flow.id, await endBranch(client, { flow, row, error, wasActive: false })) };
+    return {
+      committed: true,
+      events: await appendEvents(client, flow.id, await endBranch(client, { flow, row, error, wasActive: false })),
+    };
   });
 }
 

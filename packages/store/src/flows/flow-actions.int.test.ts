@@ -18,14 +18,22 @@ afterAll(async () => {
   await store.close();
 });
 
-const cancel = ({ flowId }: Pick<MadeFlow, 'flowId'>, workspace = 'default') => cancelFlow(store.database, { flowId, workspace, by: 'someone' });
+const cancel = ({ flowId }: Pick<MadeFlow, 'flowId'>, workspace = 'default') =>
+  cancelFlow(store.database, { flowId, workspace, by: 'someone' });
 const retry = ({ flowId }: Pick<MadeFlow, 'flowId'>, workspace = 'default') => retryFlow(store.database, { flowId, workspace });
-const statuses = async (flow: MadeFlow, count: number) => Promise.all(Array.from({ length: count }, async (_, n) => (await store.phase(flow.phaseId(n))).status));
+const statuses = async (flow: MadeFlow, count: number) =>
+  Promise.all(Array.from({ length: count }, async (_, n) => (await store.phase(flow.phaseId(n))).status));
 
 /** Fails the phase for good. */
 async function fail(id: string): Promise<void> {
   const [phase] = await store.claim([id]);
-  await failPhase(store.database, { id, fence: phase?.fence ?? 0, worker: WORKER, error: { code: 'Error', message: 'no' }, retryDelayMs: null });
+  await failPhase(store.database, {
+    id,
+    fence: phase?.fence ?? 0,
+    worker: WORKER,
+    error: { code: 'Error', message: 'no' },
+    retryDelayMs: null,
+  });
 }
 
 describe('cancelFlow', () => {
@@ -40,7 +48,9 @@ describe('cancelFlow', () => {
     expect(await store.phase(flow.phaseId(0))).toMatchObject({ output: 'kept' });
     expect(await store.flow(flow.flowId)).toMatchObject({ status: 'cancelled', phases_open: 0, finished_at: expect.any(Date) });
     expect((await store.story(flow.flowId)).at(-1)).toBe('flow.cancelled');
-    expect(await store.sql('SELECT outcome, worker FROM millrace.attempts WHERE phase_id = $1', [flow.phaseId(1)])).toEqual([{ outcome: 'cancelled', worker: WORKER }]);
+    expect(await store.sql('SELECT outcome, worker FROM millrace.attempts WHERE phase_id = $1', [flow.phaseId(1)])).toEqual([
+      { outcome: 'cancelled', worker: WORKER },
+    ]);
   });
 
   it('is refused on a flow that has ended, naming the status', async () => {
@@ -48,7 +58,9 @@ describe('cancelFlow', () => {
     await store.complete(await store.claim([completed.phaseId(0)]));
     await fail(failed.phaseId(0));
     await cancel(cancelled);
-    expect([await cancel(completed), await cancel(failed), await cancel(cancelled)]).toEqual(['completed', 'failed', 'cancelled'].map((status) => ({ kind: 'refused', status })));
+    expect([await cancel(completed), await cancel(failed), await cancel(cancelled)]).toEqual(
+      ['completed', 'failed', 'cancelled'].map((status) => ({ kind: 'refused', status })),
+    );
   });
 
   it('finds nothing in another workspace, or where nothing is', async () => {
@@ -75,9 +87,22 @@ describe('retryFlow', () => {
     await store.complete(await store.claim([flow.phaseId(0)]), 'kept');
     await fail(flow.phaseId(1));
     const outcome = await retry(flow);
-    expect(outcome).toMatchObject({ kind: 'done', events: [{ type: 'flow.queued', data: { run: 2 } }, { type: 'phase.queued', phase: 'p1' }] });
+    expect(outcome).toMatchObject({
+      kind: 'done',
+      events: [
+        { type: 'flow.queued', data: { run: 2 } },
+        { type: 'phase.queued', phase: 'p1' },
+      ],
+    });
     expect(await statuses(flow, 4)).toEqual(['completed', 'queued', 'pending', 'pending']);
-    expect(await store.flow(flow.flowId)).toMatchObject({ status: 'queued', run: 2, phases_open: 3, phases_failed: 0, error: null, finished_at: null });
+    expect(await store.flow(flow.flowId)).toMatchObject({
+      status: 'queued',
+      run: 2,
+      phases_open: 3,
+      phases_failed: 0,
+      error: null,
+      finished_at: null,
+    });
     expect(await store.phase(flow.phaseId(1))).toMatchObject({ attempts: 0, error: null, finished_at: null });
     expect(await store.phase(flow.phaseId(2))).toMatchObject({ needs_open: 1 });
   });
@@ -105,7 +130,13 @@ describe('retryFlow', () => {
     expect(await retry(flow)).toEqual({ kind: 'refused', status: 'running' });
     if (straggler === undefined) throw new Error('not claimed');
     await fail(flow.phaseId(1)).catch(() => undefined);
-    await failPhase(store.database, { id: straggler.id, fence: straggler.fence, worker: WORKER, error: { code: 'Error', message: 'no' }, retryDelayMs: null });
+    await failPhase(store.database, {
+      id: straggler.id,
+      fence: straggler.fence,
+      worker: WORKER,
+      error: { code: 'Error', message: 'no' },
+      retryDelayMs: null,
+    });
     expect((await retry(flow)).kind).toBe('done');
     await takeBacklog(store.database.hot, 10);
     const [again] = await store.claim([flow.phaseId(1)]);
@@ -125,7 +156,12 @@ describe('retryFlow', () => {
   });
 
   it('is refused on every flow that has not failed', async () => {
-    const [queued, running, completed, cancelled] = [await store.make([[]]), await store.make([[]]), await store.make([[]]), await store.make([[]])];
+    const [queued, running, completed, cancelled] = [
+      await store.make([[]]),
+      await store.make([[]]),
+      await store.make([[]]),
+      await store.make([[]]),
+    ];
     await store.claim([running.phaseId(0)]);
     await store.complete(await store.claim([completed.phaseId(0)]));
     await cancel(cancelled);
@@ -149,14 +185,20 @@ describe('retryFlow', () => {
 });
 
 describe('kept steps', () => {
-  const save = (id: string, fence: number, changes: Partial<Parameters<typeof saveStep>[1]> = {}) => saveStep(store.database.main, { phaseId: id, run: 1, fence, name: 'fetch', resultJson: '{"n":1}', ...changes });
+  const save = (id: string, fence: number, changes: Partial<Parameters<typeof saveStep>[1]> = {}) =>
+    saveStep(store.database.main, { phaseId: id, run: 1, fence, name: 'fetch', resultJson: '{"n":1}', ...changes });
 
   it('are read back by name, in this run only', async () => {
     const { phaseId } = await store.make([[]]);
     const [phase] = await store.claim([phaseId(0)]);
     expect(await save(phaseId(0), phase?.fence ?? 0)).toBe(true);
     expect(await save(phaseId(0), phase?.fence ?? 0, { name: 'other', resultJson: 'null' })).toBe(true);
-    expect(await readSteps(store.database.main, { id: phaseId(0), run: 1 })).toEqual(new Map<string, unknown>([['fetch', { n: 1 }], ['other', null]]));
+    expect(await readSteps(store.database.main, { id: phaseId(0), run: 1 })).toEqual(
+      new Map<string, unknown>([
+        ['fetch', { n: 1 }],
+        ['other', null],
+      ]),
+    );
     expect(await readSteps(store.database.main, { id: phaseId(0), run: 2 })).toEqual(new Map());
   });
 

@@ -13,6 +13,8 @@ export type LockedFlow = {
   phases_open: number;
   phases_active: number;
   phases_failed: number;
+  /** False while its start time lies ahead. */
+  is_due: boolean;
 };
 
 export type NewEvent = { type: string; phase?: string; data?: Record<string, unknown> };
@@ -21,7 +23,7 @@ export type NewEvent = { type: string; phase?: string; data?: Record<string, unk
 export async function lockFlow(on: Queryable, flowId: string, workspace?: string): Promise<LockedFlow | undefined> {
   const result = await on.query<LockedFlow>({
     name: 'lock-flow',
-    text: 'SELECT id, workspace, name, status, run, priority, phases_open, phases_active, phases_failed FROM millrace.flows WHERE id = $1 AND ($2::text IS NULL OR workspace = $2) FOR UPDATE',
+    text: 'SELECT id, workspace, name, status, run, priority, phases_open, phases_active, phases_failed, coalesce(run_at <= now(), true) AS is_due FROM millrace.flows WHERE id = $1 AND ($2::text IS NULL OR workspace = $2) FOR UPDATE',
     values: [flowId, workspace ?? null],
   });
   return result.rows[0];
@@ -42,7 +44,12 @@ WITH numbered AS (
   RETURNING subject_id, seq, workspace, type, phase, at, data
 )
 SELECT ${LOGGED_EVENT_JSON} AS event FROM logged ORDER BY seq`,
-    values: [flowId, events.map((event) => event.type), events.map((event) => event.phase ?? null), events.map((event) => JSON.stringify(event.data ?? {}))],
+    values: [
+      flowId,
+      events.map((event) => event.type),
+      events.map((event) => event.phase ?? null),
+      events.map((event) => JSON.stringify(event.data ?? {})),
+    ],
   });
   return result.rows.map((row) => row.event);
 }
@@ -51,7 +58,11 @@ SELECT ${LOGGED_EVENT_JSON} AS event FROM logged ORDER BY seq`,
  * Counts phases that reached an end (`active` of them were queued, running or retrying) and, when none is open any more, ends the flow.
  * Answers the event of the end, if it came.
  */
-export async function closePhases(on: Queryable, flow: LockedFlow, closed: { count: number; active: number; failed: number; error: unknown }): Promise<NewEvent[]> {
+export async function closePhases(
+  on: Queryable,
+  flow: LockedFlow,
+  closed: { count: number; active: number; failed: number; error: unknown },
+): Promise<NewEvent[]> {
   const open = flow.phases_open - closed.count;
   const failed = flow.phases_failed + closed.failed;
   const active = flow.phases_active - closed.active;

@@ -20,12 +20,19 @@ let plans: string[] = [];
 async function runAll(): Promise<void> {
   const made = await createFlows(probe.hot, [newFlow([[], [], [0, 1]]), newFlow([[], []])]);
   const jobs = made.flatMap((one) => (one.kind === 'created' ? one.dispatches : []));
-  const { results } = await claimPhases(probe.hot, [...jobs, { id: jobs[0]?.id ?? '', generation: 99 }], { worker: WORKER, leaseMs: 10_000 });
+  const { results } = await claimPhases(probe.hot, [...jobs, { id: jobs[0]?.id ?? '', generation: 99 }], {
+    worker: WORKER,
+    leaseMs: 10_000,
+  });
   const phases = results.flatMap((result) => (result.kind === 'claimed' ? [result.phase] : []));
   await renewLeases(probe.hot, phases, { worker: WORKER, leaseMs: 10_000 });
   const [first, second, third] = phases;
   if (first === undefined || second === undefined || third === undefined) throw new Error('not claimed');
-  await completePhases(probe.hot, [first, second].map(({ id, fence }) => ({ id, fence, worker: WORKER, outputJson: '1' })), { dispatch: true });
+  await completePhases(
+    probe.hot,
+    [first, second].map(({ id, fence }) => ({ id, fence, worker: WORKER, outputJson: '1' })),
+    { dispatch: true },
+  );
   await releasePhases(probe.hot, [{ id: third.id, fence: third.fence, outcome: 'interrupted', reason: 'test', delayMs: 0 }]);
   await dispatchAgain(probe.hot, [{ id: third.id, generation: 2 }]);
   await postponeCheck(probe.hot, [{ id: third.id, generation: 3 }]);
@@ -39,16 +46,20 @@ beforeAll(async () => {
   store = await createStoreFixture();
   probe = createDatabase({ url: store.url, name: 'probe', poolMax: { hot: 1 }, onError: () => undefined });
   probe.hot.on('connect', (client) => {
-    client.on('notice', (notice) => { plans.push(notice.message ?? ''); });
+    client.on('notice', (notice) => {
+      plans.push(notice.message ?? '');
+    });
   });
   await runAll();
   await store.sql(`
-    INSERT INTO millrace.flows (id, workspace, name, version, status, input, tags, priority, seq_last, phases_total, phases_open, created_by)
-    SELECT overlay(gen_random_uuid()::text placing '0000' from 33)::uuid, 'default', 'bulk', 1, CASE WHEN n % 10 = 0 THEN 'queued' ELSE 'completed' END, '{}', '{}', 50, 1, 1, 1, 'test' FROM generate_series(1, ${FLOWS}) n`);
+    INSERT INTO millrace.flows (id, workspace, name, version, status, input, tags, priority, seq_last, phases_total, phases_open, phases_active, created_by)
+    SELECT overlay(gen_random_uuid()::text placing '0000' from 33)::uuid, 'default', 'bulk', 1, CASE WHEN n % 10 = 0 THEN 'queued' ELSE 'completed' END, '{}', '{}', 50, 1, 1, 1, 1, 'test' FROM generate_series(1, ${FLOWS}) n`);
   await store.sql(`
     INSERT INTO millrace.phases (id, flow_id, workspace, name, status, priority, needs, dependants, needs_open, attempt_max)
     SELECT overlay(id::text placing '0001' from 33)::uuid, id, workspace, 'p0', status, 50, '{}', '{}', 0, 4 FROM millrace.flows WHERE name = 'bulk'`);
-  await store.sql("INSERT INTO millrace.events (subject_id, seq, workspace, type, at, data) SELECT id, 1, workspace, 'flow.queued', now(), '{}' FROM millrace.flows WHERE name = 'bulk'");
+  await store.sql(
+    "INSERT INTO millrace.events (subject_id, seq, workspace, type, at, data) SELECT id, 1, workspace, 'flow.queued', now(), '{}' FROM millrace.flows WHERE name = 'bulk'",
+  );
 }, 60_000);
 
 afterAll(async () => {
@@ -66,7 +77,9 @@ describe.each(['before the tables were analysed', 'after'])('hot statements on 1
   beforeAll(async () => {
     if (when === 'after') await store.sql('ANALYZE');
     await probe.hot.query("LOAD 'auto_explain'");
-    await probe.hot.query("SELECT set_config('auto_explain.log_min_duration', '0', false), set_config('auto_explain.log_nested_statements', 'on', false), set_config('auto_explain.log_level', 'notice', false), set_config('client_min_messages', 'notice', false)");
+    await probe.hot.query(
+      "SELECT set_config('auto_explain.log_min_duration', '0', false), set_config('auto_explain.log_nested_statements', 'on', false), set_config('auto_explain.log_level', 'notice', false), set_config('client_min_messages', 'notice', false)",
+    );
     plans = [];
     await runAll();
     await probe.hot.query("SELECT set_config('auto_explain.log_min_duration', '-1', false)");
@@ -82,7 +95,14 @@ describe.each(['before the tables were analysed', 'after'])('hot statements on 1
   });
 
   it('read the primary key or the index made for them', () => {
-    const used = [...new Set((plans.join('\n').match(/(?:Scan using|Bitmap Index Scan on) (\w+)/g) ?? []).map((text) => text.split(' ').at(-1)))];
-    expect(used.filter((index) => !['flows_pkey', 'phases_pkey', 'phases_due', 'phases_backlog', 'idempotency_keys_pkey', 'events_pkey'].includes(index ?? ''))).toEqual([]);
+    const used = [
+      ...new Set((plans.join('\n').match(/(?:Scan using|Bitmap Index Scan on) (\w+)/g) ?? []).map((text) => text.split(' ').at(-1))),
+    ];
+    expect(
+      used.filter(
+        (index) =>
+          !['flows_pkey', 'phases_pkey', 'phases_due', 'phases_backlog', 'idempotency_keys_pkey', 'events_pkey'].includes(index ?? ''),
+      ),
+    ).toEqual([]);
   });
 });

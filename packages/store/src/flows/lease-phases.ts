@@ -21,7 +21,11 @@ WITH asked AS (
 SELECT id FROM alive`;
 
 /** Answers the ids whose lease is still held by this worker. The others are lost: their handlers must stop. */
-export async function renewLeases(hot: pg.Pool, held: readonly HeldPhase[], lease: { worker: string; leaseMs: number }): Promise<Set<string>> {
+export async function renewLeases(
+  hot: pg.Pool,
+  held: readonly HeldPhase[],
+  lease: { worker: string; leaseMs: number },
+): Promise<Set<string>> {
   if (held.length === 0) return new Set();
   const result = await hot.query<{ id: string }>({
     name: 'renew-leases',

@@ -19,7 +19,8 @@ export type FlowFilter = {
 
 export type ListedFlow = Omit<StoredFlow, 'input' | 'seq_last'> & { phases_total: number; phases_open: number };
 
-const COLUMNS = 'id, name, version, status, run, workspace, tags, priority, error, run_at, created_at, started_at, finished_at, phases_total, phases_open';
+const COLUMNS =
+  'id, name, version, status, run, workspace, tags, priority, error, run_at, created_at, started_at, finished_at, phases_total, phases_open';
 
 /** What `q` is looked for in: the values themselves, not the JSON they are stored as; tags as clients write them in a filter. */
 const SEARCHED_TEXT = `concat_ws(E'\\n', id::text, name, (SELECT string_agg(key || ':' || value, E'\\n') FROM jsonb_each_text(tags)),
@@ -29,7 +30,10 @@ const SEARCHED_TEXT = `concat_ws(E'\\n', id::text, name, (SELECT string_agg(key 
 export async function listFlows(on: Queryable, filter: FlowFilter): Promise<ListedFlow[]> {
   const { clauses, values } = conditions(filter);
   values.push(filter.limit);
-  const result = await on.query<ListedFlow>(`SELECT ${COLUMNS} FROM millrace.flows WHERE ${clauses.join(' AND ')} ORDER BY id DESC LIMIT $${values.length}`, values);
+  const result = await on.query<ListedFlow>(
+    `SELECT ${COLUMNS} FROM millrace.flows WHERE ${clauses.join(' AND ')} ORDER BY id DESC LIMIT $${values.length}`,
+    values,
+  );
   return result.rows;
 }
 
@@ -44,7 +48,8 @@ function conditions(filter: FlowFilter): { clauses: string[]; values: unknown[] 
   if (filter.before !== undefined) where((p) => `id < ${p}::uuid`, filter.before);
   if (filter.statuses !== undefined) where((p) => `status = ANY(${p}::text[])`, filter.statuses);
   if (filter.flow !== undefined) where((p) => `name = ${p}`, filter.flow);
-  if (filter.tags !== undefined && Object.keys(filter.tags).length > 0) where((p) => `tags @> ${p}::jsonb AND tags <> '{}'`, JSON.stringify(filter.tags));
+  if (filter.tags !== undefined && Object.keys(filter.tags).length > 0)
+    where((p) => `tags @> ${p}::jsonb AND tags <> '{}'`, JSON.stringify(filter.tags));
   if (filter.createdAfter !== undefined) where((p) => `date_trunc('milliseconds', created_at) > ${p}::timestamptz`, filter.createdAfter);
   if (filter.q !== undefined) where((p) => `${SEARCHED_TEXT} ILIKE ${p}`, `%${escapeLike(filter.q)}%`);
   return { clauses, values };

@@ -33,7 +33,10 @@ export type StoredPhase = {
 };
 
 /** The flow and its phases in order of definition, from one snapshot. Undefined when there is none with this id in this workspace. */
-export async function readFlow(on: Queryable, target: { flowId: string; workspace: string }): Promise<{ flow: StoredFlow; phases: StoredPhase[] } | undefined> {
+export async function readFlow(
+  on: Queryable,
+  target: { flowId: string; workspace: string },
+): Promise<{ flow: StoredFlow; phases: StoredPhase[] } | undefined> {
   const result = await on.query<{ flow: StoredFlow; phases: StoredPhase[] }>({
     name: 'read-flow',
     text: `
@@ -46,11 +49,19 @@ FROM millrace.flows f WHERE f.id = $1 AND f.workspace = $2`,
     values: [target.flowId, target.workspace, lastMemberId(target.flowId)],
   });
   const row = result.rows[0];
-  return row === undefined ? undefined : { flow: withDates(row.flow, ['run_at', 'created_at', 'started_at', 'finished_at']), phases: row.phases.map((phase) => withDates(phase, ['started_at', 'finished_at'])) };
+  return row === undefined
+    ? undefined
+    : {
+        flow: withDates(row.flow, ['run_at', 'created_at', 'started_at', 'finished_at']),
+        phases: row.phases.map((phase) => withDates(phase, ['started_at', 'finished_at'])),
+      };
 }
 
 /** The head of a flow's or import's event log, and whether it has ended; for streams. */
-export async function readFlowHead(on: Queryable, target: { flowId: string; workspace: string }): Promise<{ status: FlowStatus; seqLast: number } | undefined> {
+export async function readFlowHead(
+  on: Queryable,
+  target: { flowId: string; workspace: string },
+): Promise<{ status: FlowStatus; seqLast: number } | undefined> {
   const result = await on.query<{ status: FlowStatus; seqLast: number }>({
     name: 'read-flow-head',
     text: 'SELECT status, seq_last AS "seqLast" FROM millrace.flows WHERE id = $1 AND workspace = $2',

@@ -21,8 +21,21 @@ describe('readFlow', () => {
     const { flowId, phaseId } = await store.make([[], [], [1, 0]], { tags: { a: 'b' } });
     await store.complete(await store.claim([phaseId(0)]), { x: 1 });
     const found = await readFlow(store.database.main, { flowId, workspace: 'default' });
-    expect(found?.flow).toMatchObject({ id: flowId, name: 'shape', status: 'running', input: { n: 1 }, tags: { a: 'b' }, created_at: expect.any(Date), started_at: expect.any(Date), finished_at: null });
-    expect(found?.phases.map((phase) => [phase.name, phase.status, phase.attempts, phase.needs, phase.output])).toEqual([['p0', 'completed', 1, [], { x: 1 }], ['p1', 'queued', 0, [], null], ['p2', 'pending', 0, ['p0', 'p1'], null]]);
+    expect(found?.flow).toMatchObject({
+      id: flowId,
+      name: 'shape',
+      status: 'running',
+      input: { n: 1 },
+      tags: { a: 'b' },
+      created_at: expect.any(Date),
+      started_at: expect.any(Date),
+      finished_at: null,
+    });
+    expect(found?.phases.map((phase) => [phase.name, phase.status, phase.attempts, phase.needs, phase.output])).toEqual([
+      ['p0', 'completed', 1, [], { x: 1 }],
+      ['p1', 'queued', 0, [], null],
+      ['p2', 'pending', 0, ['p0', 'p1'], null],
+    ]);
     expect(found?.phases[0]?.finished_at).toBeInstanceOf(Date);
     expect(found?.flow).not.toHaveProperty('created_by');
   });
@@ -30,7 +43,13 @@ describe('readFlow', () => {
   it('does not show the stack of an error', async () => {
     const { flowId, phaseId } = await store.make([[]]);
     const [phase] = await store.claim([phaseId(0)]);
-    await failPhase(store.database, { id: phaseId(0), fence: phase?.fence ?? 0, worker: WORKER, error: { code: 'E', message: 'no', stack: 'at secret.ts' }, retryDelayMs: null });
+    await failPhase(store.database, {
+      id: phaseId(0),
+      fence: phase?.fence ?? 0,
+      worker: WORKER,
+      error: { code: 'E', message: 'no', stack: 'at secret.ts' },
+      retryDelayMs: null,
+    });
     const found = await readFlow(store.database.main, { flowId, workspace: 'default' });
     expect(found?.phases[0]?.error).toEqual({ code: 'E', message: 'no' });
     expect(JSON.stringify(found)).not.toContain('secret.ts');
@@ -49,7 +68,8 @@ describe('listFlows', () => {
   let workspaces = 0;
   let workspace: string;
   const add = async (changes: Parameters<StoreFixture['make']>[1] = {}) => store.make([[]], { workspace, ...changes });
-  const list = async (filter: Partial<FlowFilter> = {}) => (await listFlows(store.database.main, { workspace, limit: 50, ...filter })).map((flow) => flow.id);
+  const list = async (filter: Partial<FlowFilter> = {}) =>
+    (await listFlows(store.database.main, { workspace, limit: 50, ...filter })).map((flow) => flow.id);
   const ids = (...flows: readonly MadeFlow[]) => flows.map((flow) => flow.flowId);
 
   function ownWorkspace(): void {
@@ -94,9 +114,19 @@ describe('listFlows', () => {
 
   it('finds literal text whatever its case, in id, name, tags and error', async () => {
     ownWorkspace();
-    const [named, tagged, failed] = [await add({ name: 'Nightly-Report' }), await add({ tags: { Team: 'Blue Whale', quote: 'say "hi"' } }), await add()];
+    const [named, tagged, failed] = [
+      await add({ name: 'Nightly-Report' }),
+      await add({ tags: { Team: 'Blue Whale', quote: 'say "hi"' } }),
+      await add(),
+    ];
     const [phase] = await store.claim([failed.phaseId(0)]);
-    await failPhase(store.database, { id: failed.phaseId(0), fence: phase?.fence ?? 0, worker: WORKER, error: { code: 'ECONNRESET', message: 'Socket "hang" up' }, retryDelayMs: null });
+    await failPhase(store.database, {
+      id: failed.phaseId(0),
+      fence: phase?.fence ?? 0,
+      worker: WORKER,
+      error: { code: 'ECONNRESET', message: 'Socket "hang" up' },
+      retryDelayMs: null,
+    });
     expect(await list({ q: 'nightly-r' })).toEqual(ids(named));
     expect(await list({ q: named.flowId.toUpperCase() })).toEqual(ids(named));
     expect(await list({ q: 'blue whale' })).toEqual(ids(tagged));
@@ -109,7 +139,11 @@ describe('listFlows', () => {
 
   it('does not take the characters of patterns for patterns', async () => {
     ownWorkspace();
-    const [percent, underscore, backslash] = [await add({ tags: { rate: '100%' } }), await add({ tags: { rate: 'a_b' } }), await add({ tags: { path: 'c:\\temp' } })];
+    const [percent, underscore, backslash] = [
+      await add({ tags: { rate: '100%' } }),
+      await add({ tags: { rate: 'a_b' } }),
+      await add({ tags: { path: 'c:\\temp' } }),
+    ];
     await add({ tags: { rate: 'axb 100' } });
     expect(await list({ q: '100%' })).toEqual(ids(percent));
     expect(await list({ q: 'a_b' })).toEqual(ids(underscore));

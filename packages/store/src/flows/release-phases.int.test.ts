@@ -20,9 +20,13 @@ afterAll(async () => {
 });
 
 const release = (phases: readonly Pick<ClaimedPhase, 'id' | 'fence'>[], changes: Partial<PhaseRelease> = {}) =>
-  releasePhases(store.database.hot, phases.map(({ id, fence }) => ({ id, fence, outcome: 'interrupted', reason: 'shutdown', delayMs: 0, ...changes })));
+  releasePhases(
+    store.database.hot,
+    phases.map(({ id, fence }) => ({ id, fence, outcome: 'interrupted', reason: 'shutdown', delayMs: 0, ...changes })),
+  );
 const expireLease = (id: string) => store.sql("UPDATE millrace.phases SET due_at = now() - interval '1 second' WHERE id = $1", [id]);
-const attemptsOf = (id: string) => store.sql('SELECT attempt, outcome, worker FROM millrace.attempts WHERE phase_id = $1 ORDER BY fence', [id]);
+const attemptsOf = (id: string) =>
+  store.sql('SELECT attempt, outcome, worker FROM millrace.attempts WHERE phase_id = $1 ORDER BY fence', [id]);
 
 describe('a phase that its worker gives back', () => {
   it('is queued again under a new generation at no cost, and events say why', async () => {
@@ -30,7 +34,14 @@ describe('a phase that its worker gives back', () => {
     const outcome = await release(await store.claim([phaseId(0)]), { delayMs: 1_500.4 });
     expect(outcome.released).toEqual([true]);
     expect(outcome.dispatches).toEqual([{ id: phaseId(0), generation: 2, priority: 9, attempts: 4, delayMs: 1_500 }]);
-    expect(await store.phase(phaseId(0))).toMatchObject({ status: 'queued', attempts: 0, crashes: 0, generation: 2, dispatched: true, lease_owner: null });
+    expect(await store.phase(phaseId(0))).toMatchObject({
+      status: 'queued',
+      attempts: 0,
+      crashes: 0,
+      generation: 2,
+      dispatched: true,
+      lease_owner: null,
+    });
     expect((await store.events(flowId)).at(-1)).toMatchObject({ type: 'phase.queued', phase: 'p0', data: { reason: 'shutdown' } });
     expect(await attemptsOf(phaseId(0))).toEqual([{ attempt: 1, outcome: 'interrupted', worker: WORKER }]);
     expect((await store.claim([phaseId(0)]))[0]).toMatchObject({ attempt: 1, fence: 2 });
@@ -101,7 +112,8 @@ describe('a lease that is declared lost', () => {
 });
 
 describe('renewal of leases', () => {
-  const renew = (phases: readonly Pick<ClaimedPhase, 'id' | 'fence'>[], worker = WORKER) => renewLeases(store.database.hot, phases, { worker, leaseMs: 60_000 });
+  const renew = (phases: readonly Pick<ClaimedPhase, 'id' | 'fence'>[], worker = WORKER) =>
+    renewLeases(store.database.hot, phases, { worker, leaseMs: 60_000 });
 
   it('puts the end off for what is held, and tells of the rest by leaving them out', async () => {
     const { phaseId } = await store.make([[], [], [], []]);

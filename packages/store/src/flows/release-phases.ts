@@ -29,7 +29,7 @@ WITH asked AS (
   UPDATE millrace.phases p
   SET status = 'queued', generation = p.generation + 1, dispatched = true, lease_owner = NULL,
       due_at = now() + (a.delay_ms + ${DISPATCH_GRACE_MS}) * interval '1 millisecond',
-      crashes = p.crashes + CASE WHEN a.outcome = 'lost' THEN 1 ELSE 0 END
+      crashes = least(p.crashes + CASE WHEN a.outcome = 'lost' THEN 1 ELSE 0 END, 32767)
   FROM asked a JOIN held h ON h.id = a.id
   WHERE p.id = a.id AND p.id = ANY($1) AND p.fence = a.fence AND p.status = 'running' AND (a.outcome = 'interrupted' OR p.due_at < now())
   RETURNING p.id, p.flow_id, p.workspace, p.name, p.fence, p.generation, p.priority, p.attempts, p.attempt_max, a.outcome, a.reason, a.delay_ms, h.lease_owner, h.started_at

@@ -4,7 +4,10 @@ import type { Database, Queryable } from '../database.ts';
 import type { FlowActionOutcome } from './cancel-flow.ts';
 import { appendEvents, lockFlow } from './flow-change.ts';
 
-export async function retryFlow(database: Pick<Database, 'transaction'>, target: { flowId: string; workspace: string }): Promise<FlowActionOutcome> {
+export async function retryFlow(
+  database: Pick<Database, 'transaction'>,
+  target: { flowId: string; workspace: string },
+): Promise<FlowActionOutcome> {
   return database.transaction(async (client) => {
     const flow = await lockFlow(client, target.flowId, target.workspace);
     if (flow === undefined) return { kind: 'not-found' };
@@ -14,10 +17,13 @@ export async function retryFlow(database: Pick<Database, 'transaction'>, target:
     const ready = reset.filter((phase) => phase.status !== 'pending');
     const active = ready.filter((phase) => phase.status === 'queued').length;
     await client.query(
-      "UPDATE millrace.flows SET status = $4, run = $2, phases_open = $3, phases_active = $5, phases_failed = 0, error = NULL, finished_at = NULL WHERE id = $1",
+      'UPDATE millrace.flows SET status = $4, run = $2, phases_open = $3, phases_active = $5, phases_failed = 0, error = NULL, finished_at = NULL WHERE id = $1',
       [flow.id, run, reset.length, active === 0 ? 'waiting' : 'queued', active],
     );
-    const events = await appendEvents(client, flow.id, [{ type: 'flow.queued', data: { run } }, ...ready.map(({ name, status }) => ({ type: `phase.${status}`, phase: name }))]);
+    const events = await appendEvents(client, flow.id, [
+      { type: 'flow.queued', data: { run } },
+      ...ready.map(({ name, status }) => ({ type: `phase.${status}`, phase: name })),
+    ]);
     return { kind: 'done', events };
   });
 }

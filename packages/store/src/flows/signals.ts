@@ -32,7 +32,7 @@ export async function sendSignal(database: Pick<Database, 'transaction'>, signal
       values: [flow.id, flow.run, signal.name, flow.workspace, signal.bodyJson, signal.by],
     });
     if (kept.rowCount === 0) return { kind: 'already-sent' };
-    return { kind: 'sent', ...(await deliver(client, flow, signal.name)) };
+    return { kind: 'sent', ...(flow.is_due ? await deliver(client, flow, signal.name) : NOTHING) };
   });
 }
 
@@ -42,7 +42,8 @@ export async function undeliveredSignals(on: Queryable, limit: number): Promise<
     name: 'undelivered-signals',
     text: `SELECT s.flow_id AS "flowId", s.name FROM millrace.signals s JOIN millrace.flows f ON f.id = s.flow_id
            WHERE NOT s.delivered AND (f.status IN ('completed', 'failed', 'cancelled') OR f.run <> s.run OR EXISTS (
-             SELECT FROM millrace.phases p WHERE p.id > s.flow_id AND p.flow_id = s.flow_id AND p.status = 'waiting' AND p.signal = s.name))
+             SELECT FROM millrace.phases p WHERE p.id > s.flow_id AND p.id <= overlay(s.flow_id::text PLACING 'ffff' FROM 33)::uuid AND p.status = 'waiting' AND p.signal = s.name))
+             AND (f.run_at IS NULL OR f.run_at <= now())
            ORDER BY s.created_at LIMIT $1`,
     values: [limit],
   });
@@ -54,13 +55,20 @@ export async function deliverKept(database: Pick<Database, 'transaction'>, kept:
   return database.transaction(async (client) => {
     const flow = await lockFlow(client, kept.flowId);
     if (flow === undefined) return NOTHING;
-    await client.query('UPDATE millrace.signals SET delivered = true WHERE flow_id = $1 AND name = $2 AND NOT delivered AND (run <> $3 OR $4)', [flow.id, kept.name, flow.run, isTerminalFlow(flow.status)]);
+    await client.query(
+      'UPDATE millrace.signals SET delivered = true WHERE flow_id = $1 AND name = $2 AND NOT delivered AND (run <> $3 OR $4)',
+      [flow.id, kept.name, flow.run, isTerminalFlow(flow.status)],
+    );
     return isTerminalFlow(flow.status) ? NOTHING : deliver(client, flow, kept.name);
   });
 }
 
 async function isAwaited(client: Queryable, flowId: string, name: string): Promise<boolean> {
-  const found = await client.query('SELECT FROM millrace.phases WHERE id > $1 AND id <= $2 AND signal = $3 LIMIT 1', [flowId, lastMemberId(flowId), name]);
+  const found = await client.query('SELECT FROM millrace.phases WHERE id > $1 AND id <= $2 AND signal = $3 LIMIT 1', [
+    flowId,
+    lastMemberId(flowId),
+    name,
+  ]);
   return found.rowCount === 1;
 }
 
@@ -76,7 +84,11 @@ RETURNING p.id, p.fence, s.body::text AS body`,
     values: [flow.id, lastMemberId(flow.id), name, DELIVERER, flow.run],
   });
   if (claimed.rows.length === 0) return NOTHING;
-  await client.query('UPDATE millrace.signals SET delivered = true WHERE flow_id = $1 AND run = $2 AND name = $3', [flow.id, flow.run, name]);
+  await client.query('UPDATE millrace.signals SET delivered = true WHERE flow_id = $1 AND run = $2 AND name = $3', [
+    flow.id,
+    flow.run,
+    name,
+  ]);
   const started = await begin(client, flow, claimed.rows.length);
   const completions = claimed.rows.map((row) => ({ id: row.id, fence: Number(row.fence), worker: DELIVERER, outputJson: row.body }));
   const outcome = await completePhases(client, completions, { dispatch: true });
@@ -86,9 +98,10 @@ RETURNING p.id, p.fence, s.body::text AS body`,
 async function begin(client: Queryable, flow: LockedFlow, phaseCount: number): Promise<LoggedEvent[]> {
   const before = await client.query<{ isFirst: boolean }>({
     name: 'begin-by-signal',
-    text: `WITH old AS (SELECT id, started_at FROM millrace.flows WHERE id = $1)
-           UPDATE millrace.flows f SET phases_active = f.phases_active + $2, started_at = coalesce(f.started_at, clock_timestamp())
-           FROM old WHERE f.id = old.id RETURNING old.started_at IS NULL AS "isFirst"`,
+    text: `WITH old AS (SELECT id, status, started_at FROM millrace.flows WHERE id = $1)
+           UPDATE millrace.flows f SET phases_active = f.phases_active + $2, started_at = coalesce(f.started_at, clock_timestamp()),
+                  status = CASE WHEN f.status = 'queued' THEN 'running' ELSE f.status END
+           FROM old WHERE f.id = old.id RETURNING old.status = 'queued' OR old.started_at IS NULL AS "isFirst"`,
     values: [flow.id, phaseCount],
   });
   return before.rows[0]?.isFirst === true ? appendEvents(client, flow.id, [{ type: 'flow.started' }]) : [];

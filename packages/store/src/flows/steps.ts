@@ -12,7 +12,10 @@ export async function readSteps(on: Queryable, phase: { id: string; run: number 
 }
 
 /** Keeps a step's result. False when the fence refused it. The phase's row stays locked against takeover until the statement ends. */
-export async function saveStep(on: Queryable, step: { phaseId: string; run: number; fence: number; name: string; resultJson: string }): Promise<boolean> {
+export async function saveStep(
+  on: Queryable,
+  step: { phaseId: string; run: number; fence: number; name: string; resultJson: string },
+): Promise<boolean> {
   const result = await on.query({
     name: 'save-step',
     text: `

@@ -6,7 +6,16 @@ import { createKey, findKey, listKeys, revokeKey, type NewKey } from './key-stor
 
 let test: TestDatabase;
 const hash = (secret: string) => createHash('sha256').update(secret).digest();
-const add = (changes: Partial<NewKey> = {}) => createKey(test.database, { workspace: 'default', name: 'ci', role: 'operator', secretHash: hash('s'), requestsPerMinute: null, expiresAt: null, ...changes });
+const add = (changes: Partial<NewKey> = {}) =>
+  createKey(test.database, {
+    workspace: 'default',
+    name: 'ci',
+    role: 'operator',
+    secretHash: hash('s'),
+    requestsPerMinute: null,
+    expiresAt: null,
+    ...changes,
+  });
 const inMs = (ms: number) => new Date(Date.now() + ms).toISOString();
 
 beforeAll(async () => {
@@ -21,13 +30,25 @@ describe('a key', () => {
   it('is found by its id with everything a request is checked against', async () => {
     const made = await add({ role: 'viewer', requestsPerMinute: 10, expiresAt: inMs(60_000) });
     expect(await findKey(test.database.main, made.id)).toEqual(made);
-    expect(made).toMatchObject({ workspace: 'default', name: 'ci', role: 'viewer', secret_hash: hash('s'), requests_per_minute: 10, expires_at: expect.any(Date), created_at: expect.any(Date) });
+    expect(made).toMatchObject({
+      workspace: 'default',
+      name: 'ci',
+      role: 'viewer',
+      secret_hash: hash('s'),
+      requests_per_minute: 10,
+      expires_at: expect.any(Date),
+      created_at: expect.any(Date),
+    });
   });
 
   it('is not found when it was never made, has expired or was revoked', async () => {
     const [expired, revoked] = [await add({ expiresAt: inMs(-1) }), await add()];
     expect(await revokeKey(test.database.main, { id: revoked.id, workspace: 'default' })).toBe(true);
-    expect(await Promise.all([newId(), expired.id, revoked.id].map((id) => findKey(test.database.main, id)))).toEqual([undefined, undefined, undefined]);
+    expect(await Promise.all([newId(), expired.id, revoked.id].map((id) => findKey(test.database.main, id)))).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 
   it('can be revoked once, and only from its own workspace', async () => {
@@ -52,9 +73,15 @@ describe('a key', () => {
 
 describe('the list of keys', () => {
   it('holds those of the workspace that are not revoked, newest first, page after page', async () => {
-    const made = [await add({ workspace: 'listed' }), await add({ workspace: 'listed' }), await add({ workspace: 'listed' }), await add({ workspace: 'listed' })];
+    const made = [
+      await add({ workspace: 'listed' }),
+      await add({ workspace: 'listed' }),
+      await add({ workspace: 'listed' }),
+      await add({ workspace: 'listed' }),
+    ];
     await revokeKey(test.database.main, { id: made[1]?.id ?? '', workspace: 'listed' });
-    const page = async (before: string | null, limit: number) => (await listKeys(test.database.main, { workspace: 'listed', before, limit })).map((key) => key.id);
+    const page = async (before: string | null, limit: number) =>
+      (await listKeys(test.database.main, { workspace: 'listed', before, limit })).map((key) => key.id);
     const expected = [made[3]?.id, made[2]?.id, made[0]?.id];
     expect(await page(null, 10)).toEqual(expected);
     expect(await page(null, 2)).toEqual(expected.slice(0, 2));

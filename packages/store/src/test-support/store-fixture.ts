@@ -10,11 +10,32 @@ import { createFlows, type NewFlow } from '../flows/create-flows.ts';
 export type MadeFlow = { flowId: string; dispatches: Dispatch[]; phaseId(ordinal: number): string };
 
 export type PhaseRow = {
-  id: string; name: string; status: string; attempts: number; crashes: number; generation: number; fence: string; lease_owner: string | null; due_at: Date | null;
-  dispatched: boolean; output: unknown; error: unknown; needs_open: number; finished_at: Date | null;
+  id: string;
+  name: string;
+  status: string;
+  attempts: number;
+  crashes: number;
+  generation: number;
+  fence: string;
+  lease_owner: string | null;
+  due_at: Date | null;
+  dispatched: boolean;
+  output: unknown;
+  error: unknown;
+  needs_open: number;
+  finished_at: Date | null;
 };
 export type EventRow = { seq: number; type: string; phase: string | null; data: Record<string, unknown> };
-export type FlowRow = { status: string; run: number; seq_last: number; phases_open: number; phases_failed: number; error: unknown; started_at: Date | null; finished_at: Date | null };
+export type FlowRow = {
+  status: string;
+  run: number;
+  seq_last: number;
+  phases_open: number;
+  phases_failed: number;
+  error: unknown;
+  started_at: Date | null;
+  finished_at: Date | null;
+};
 
 export type StoreFixture = {
   readonly url: string;
@@ -39,8 +60,24 @@ export const LEASE_MS = 10_000;
 /** A flow as the API would hand it over; the names of its phases are p0, p1, ... */
 export function newFlow(needs: readonly (readonly number[])[], changes: Partial<NewFlow> = {}): NewFlow {
   return {
-    workspace: 'default', createdBy: 'test', name: 'shape', version: 1, inputJson: '{"n":1}', tags: {}, priority: 50, runAt: null, idempotency: null, dispatch: true,
-    phases: needs.map((list, ordinal) => ({ name: `p${ordinal}`, needs: list, dependants: needs.flatMap((other, index) => (other.includes(ordinal) ? [index] : [])), attemptMax: 4, signal: null, waitTimeoutMs: null })),
+    workspace: 'default',
+    createdBy: 'test',
+    name: 'shape',
+    version: 1,
+    inputJson: '{"n":1}',
+    tags: {},
+    priority: 50,
+    runAt: null,
+    idempotency: null,
+    dispatch: true,
+    phases: needs.map((list, ordinal) => ({
+      name: `p${ordinal}`,
+      needs: list,
+      dependants: needs.flatMap((other, index) => (other.includes(ordinal) ? [index] : [])),
+      attemptMax: 4,
+      signal: null,
+      waitTimeoutMs: null,
+    })),
     respond: (flowId) => ({ status: 202, body: { id: flowId } }),
     ...changes,
   };
@@ -59,10 +96,15 @@ export async function createStoreFixture(): Promise<StoreFixture> {
     if (row === undefined) throw new Error(`there is no row for ${id}`);
     return row;
   };
-  const events = (flowId: string) => sql<EventRow>('SELECT seq, type, phase, data FROM millrace.events WHERE subject_id = $1 ORDER BY seq', [flowId]);
+  const events = (flowId: string) =>
+    sql<EventRow>('SELECT seq, type, phase, data FROM millrace.events WHERE subject_id = $1 ORDER BY seq', [flowId]);
   const flow = (flowId: string) => one<FlowRow>('SELECT * FROM millrace.flows WHERE id = $1', flowId);
   return {
-    url, database, sql, events, flow,
+    url,
+    database,
+    sql,
+    events,
+    flow,
     make: async (needs, changes) => {
       const [made] = await createFlows(database.hot, [newFlow(needs, changes)]);
       if (made?.kind !== 'created') throw new Error(`the flow was ${made?.kind ?? 'not answered'}`);
@@ -70,12 +112,23 @@ export async function createStoreFixture(): Promise<StoreFixture> {
       return { flowId, dispatches, phaseId: (ordinal) => memberId(flowId, ordinal) };
     },
     claim: async (ids, { worker = WORKER, leaseMs = LEASE_MS } = {}) => {
-      const generations = await sql<{ id: string; generation: number }>('SELECT id, generation FROM millrace.phases WHERE id = ANY($1::uuid[])', [ids]);
-      const outcome = await claimPhases(database.hot, ids.map((id) => ({ id, generation: generations.find((row) => row.id === id)?.generation ?? -1 })), { worker, leaseMs });
+      const generations = await sql<{ id: string; generation: number }>(
+        'SELECT id, generation FROM millrace.phases WHERE id = ANY($1::uuid[])',
+        [ids],
+      );
+      const outcome = await claimPhases(
+        database.hot,
+        ids.map((id) => ({ id, generation: generations.find((row) => row.id === id)?.generation ?? -1 })),
+        { worker, leaseMs },
+      );
       return claimedOf(outcome);
     },
     complete: (phases, output = null, worker = WORKER) =>
-      completePhases(database.hot, phases.map(({ id, fence }) => ({ id, fence, worker, outputJson: JSON.stringify(output) })), { dispatch: true }),
+      completePhases(
+        database.hot,
+        phases.map(({ id, fence }) => ({ id, fence, worker, outputJson: JSON.stringify(output) })),
+        { dispatch: true },
+      ),
     phase: (id) => one<PhaseRow>('SELECT * FROM millrace.phases WHERE id = $1', id),
     story: async (flowId) => {
       const [rows, { seq_last }] = [await events(flowId), await flow(flowId)];

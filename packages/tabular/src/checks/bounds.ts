@@ -29,7 +29,8 @@ export function compareDecimals(a: string, b: string): number {
   const left = splitDecimal(a);
   const right = splitDecimal(b);
   if (left.isNegative !== right.isNegative) return left.isNegative ? -1 : 1;
-  const order = left.whole.length - right.whole.length || compareText(left.whole, right.whole) || compareText(left.fraction, right.fraction);
+  const order =
+    left.whole.length - right.whole.length || compareText(left.whole, right.whole) || compareText(left.fraction, right.fraction);
   return left.isNegative ? -order : order;
 }
 

@@ -32,7 +32,8 @@ function isDateAt(bytes: Buffer, p: number): boolean {
   return day <= (month === 2 && isLeap ? 29 : (monthDays[month - 1] as number));
 }
 
-export const checkDate: CellCheck = (bytes, start, end) => (end - start === dateLength && isDateAt(bytes, start) ? verdict.ok : verdict.type);
+export const checkDate: CellCheck = (bytes, start, end) =>
+  end - start === dateLength && isDateAt(bytes, start) ? verdict.ok : verdict.type;
 
 /** Position after `:SS` and fraction, or -1. */
 function skipSeconds(bytes: Buffer, from: number, end: number): number {

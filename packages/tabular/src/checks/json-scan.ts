@@ -125,7 +125,10 @@ function skipLiteral(scan: JsonScan, from: number): number {
   let p = from;
   while (p < end && numberBytes[bytes[p] as number] === 1) p++;
   if (p > from) return isNumber(bytes, from, p) ? p : fail(scan, verdict.json);
-  const word = words.find((candidate) => from + candidate.length <= end && bytes[from] === candidate[0] && candidate.compare(bytes, from, from + candidate.length) === 0);
+  const word = words.find(
+    (candidate) =>
+      from + candidate.length <= end && bytes[from] === candidate[0] && candidate.compare(bytes, from, from + candidate.length) === 0,
+  );
   if (word === undefined) return fail(scan, verdict.json);
   if (word.length === 4 && word[0] === 0x6e) scan.kind = 'null';
   return from + word.length;

@@ -27,8 +27,18 @@ export const verdict = {
 } as const;
 
 const codes: readonly RejectCode[] = [
-  'column-count', 'bad-quote', 'encoding', 'nul', 'type', 'required',
-  'range', 'length', 'enum', 'pattern', 'json', 'too-deep',
+  'column-count',
+  'bad-quote',
+  'encoding',
+  'nul',
+  'type',
+  'required',
+  'range',
+  'length',
+  'enum',
+  'pattern',
+  'json',
+  'too-deep',
 ];
 
 /** The reject code of a positive verdict. */

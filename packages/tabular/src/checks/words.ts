@@ -9,7 +9,9 @@ const hexDigits = new Uint8Array(256);
 for (const digit of Buffer.from('0123456789abcdefABCDEF')) hexDigits[digit] = 1;
 
 /** By length, so that at most four are compared. */
-const booleanWords = [[], ['t', 'f', '1', '0'], ['no', 'on'], ['yes', 'off'], ['true'], ['false']].map((words) => words.map((word) => Buffer.from(word)));
+const booleanWords = [[], ['t', 'f', '1', '0'], ['no', 'on'], ['yes', 'off'], ['true'], ['false']].map((words) =>
+  words.map((word) => Buffer.from(word)),
+);
 
 function isWordInAnyCase(word: Buffer, bytes: Buffer, start: number): boolean {
   for (let i = 0; i < word.length; i++) {

@@ -26,7 +26,12 @@ describe('format and dialect', () => {
     ['id,n', ',', 'lf', ['id', 'n']],
   ])('reads the head of %j', (text, delimiter, lineEnd, headerColumns) => {
     const found = index(text);
-    expect(found).toMatchObject({ format: 'csv', headerColumns, encoding: 'utf-8', dialect: { delimiter, lineEnd, quote: '"', escape: '"', header: true } });
+    expect(found).toMatchObject({
+      format: 'csv',
+      headerColumns,
+      encoding: 'utf-8',
+      dialect: { delimiter, lineEnd, quote: '"', escape: '"', header: true },
+    });
   });
 
   it.each<[string, 'csv' | 'ndjson']>([
@@ -64,8 +69,16 @@ describe('chunks', () => {
     const text = 'id,n\n1,"a\n\nb"\n2,c\r\n3,"d ""\n"" e"\n4,f';
     const bytes = Buffer.from(text);
     const { chunks, recordCountEstimate, sizeBytes } = index(text, { chunkBytes: 1 });
-    const pieces = chunks.map(({ byteOffset, byteLength, firstLine }) => [firstLine, bytes.toString('utf8', byteOffset, byteOffset + byteLength)]);
-    expect(pieces).toEqual([[2, '1,"a\n\nb"\n'], [5, '2,c\r\n'], [6, '3,"d ""\n"" e"\n'], [8, '4,f']]);
+    const pieces = chunks.map(({ byteOffset, byteLength, firstLine }) => [
+      firstLine,
+      bytes.toString('utf8', byteOffset, byteOffset + byteLength),
+    ]);
+    expect(pieces).toEqual([
+      [2, '1,"a\n\nb"\n'],
+      [5, '2,c\r\n'],
+      [6, '3,"d ""\n"" e"\n'],
+      [8, '4,f'],
+    ]);
     expect(chunks.map(({ ordinal }) => ordinal)).toEqual([0, 1, 2, 3]);
     expect([recordCountEstimate, sizeBytes]).toEqual([4, bytes.length]);
   });
@@ -135,7 +148,10 @@ describe('file faults', () => {
     ['a line of NDJSON', `{"a":1}\n{"a":"${'x'.repeat(200)}"}\n`, 2],
   ])('record-too-large for %s over the limit', (_name, text, line) => {
     for (const size of [1000, 7]) {
-      expect(indexBytes(Buffer.from(text), { maxRecordBytes: 100, pushSizes: [size], headBytes: size })).toMatchObject({ code: 'record-too-large', line });
+      expect(indexBytes(Buffer.from(text), { maxRecordBytes: 100, pushSizes: [size], headBytes: size })).toMatchObject({
+        code: 'record-too-large',
+        line,
+      });
     }
   });
 

@@ -73,11 +73,16 @@ function openBody(state: IndexerState, head: FileHead): Body {
 /** Tries to read the head of what was gathered, and hands the rest of it to the scanner. */
 function tryHead(state: IndexerState, isWhole: boolean): void {
   const bytes = state.pieces.length === 1 ? (state.pieces[0] as Buffer) : Buffer.concat(state.pieces);
-  const result = readHead(isWhole ? bytes.subarray(0, bytes.length - state.dosEndCount) : bytes, { format: state.options.format, csv: state.options.csv ?? {} }, isWhole);
+  const result = readHead(
+    isWhole ? bytes.subarray(0, bytes.length - state.dosEndCount) : bytes,
+    { format: state.options.format, csv: state.options.csv ?? {} },
+    isWhole,
+  );
   if (result === 'more') {
     state.pieces = [bytes];
     state.headWanted = bytes.length * 2;
-    if (bytes.length > state.maxRecordBytes) state.fault = fileFault('record-too-large', `The first record is longer than ${state.maxRecordBytes} bytes.`, 1);
+    if (bytes.length > state.maxRecordBytes)
+      state.fault = fileFault('record-too-large', `The first record is longer than ${state.maxRecordBytes} bytes.`, 1);
     return;
   }
   state.pieces = [];

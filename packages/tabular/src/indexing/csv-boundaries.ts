@@ -121,7 +121,11 @@ function leaveQuote(machine: Machine, byte: number, p: number): number {
     return p + 1;
   }
   if (closes[byte] === 0 && list.line !== quoteLine) {
-    list.fault ??= fileFault('unterminated-quote', `The quote opened at line ${quoteLine} is not closed before line ${list.line}, where text follows a quote.`, quoteLine);
+    list.fault ??= fileFault(
+      'unterminated-quote',
+      `The quote opened at line ${quoteLine} is not closed before line ${list.line}, where text follows a quote.`,
+      quoteLine,
+    );
   }
   machine.state = outside;
   return p;
@@ -144,7 +148,11 @@ function checkQuotedRecord(machine: Machine, position: number): void {
   const { list, quoteLine, state } = machine;
   const isTooLong = position - list.recordStart > list.maxRecordBytes;
   if (isTooLong && state !== outside && list.line !== quoteLine) {
-    list.fault ??= fileFault('unterminated-quote', `The quote opened at line ${quoteLine} is not closed within ${list.maxRecordBytes} bytes.`, quoteLine);
+    list.fault ??= fileFault(
+      'unterminated-quote',
+      `The quote opened at line ${quoteLine} is not closed within ${list.maxRecordBytes} bytes.`,
+      quoteLine,
+    );
   }
   checkOpenRecord(list, position);
 }
@@ -156,7 +164,7 @@ function scanPush(machine: Machine, bytes: Buffer, base: number): void {
   if (machine.isCrFile && machine.previous === CR && bytes[0] !== LF) passLoneCr(machine, 0);
   const isUnquoted = machine.state === outside && !machine.isCrFile && bytes.indexOf(machine.quote) === -1;
   if (isUnquoted) scanLines(list, bytes, base);
-  else for (let p = 0; p < bytes.length && list.fault === null; ) p = step(machine, bytes, p);
+  else for (let p = 0; p < bytes.length && list.fault === null;) p = step(machine, bytes, p);
   machine.previous = bytes[bytes.length - 1] as number;
   checkQuotedRecord(machine, base + bytes.length);
 }
@@ -171,7 +179,9 @@ export function createCsvScanner(list: ChunkList, dialect: CsvDialect): Boundary
     },
     finish: () => {
       const isOpen = machine.state === inside || machine.state === escaped;
-      return isOpen ? fileFault('unterminated-quote', `The quote opened at line ${machine.quoteLine} is never closed.`, machine.quoteLine) : null;
+      return isOpen
+        ? fileFault('unterminated-quote', `The quote opened at line ${machine.quoteLine} is never closed.`, machine.quoteLine)
+        : null;
     },
   };
 }

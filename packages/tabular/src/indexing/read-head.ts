@@ -44,7 +44,11 @@ function readCells(bytes: Buffer, found: CsvHead, dialect: CsvDialect): { cells:
     const range = { bytes: cursor.bytes, start: cursor.starts[i] as number, end: cursor.ends[i] as number };
     const isEncoded = ((cursor.flags[i] as number) & cellFlag.encoded) !== 0;
     const decoded = Buffer.alloc(isEncoded ? range.end - range.start : 0);
-    cells.push(isEncoded ? decoded.toString('utf8', 0, decodeCsvCell(range, dialect, decoded)) : range.bytes.toString('utf8', range.start, range.end));
+    cells.push(
+      isEncoded
+        ? decoded.toString('utf8', 0, decodeCsvCell(range, dialect, decoded))
+        : range.bytes.toString('utf8', range.start, range.end),
+    );
   }
   return { cells, isWellFormed: cursor.fault === 0 && cursor.cellCount <= columnCountMax };
 }

@@ -9,7 +9,8 @@ const columns: ColumnSpec[] = [
   { name: 'price', type: 'numeric' },
 ];
 
-const map = (headerColumns: string[], rest: Partial<MapColumnsInput> = {}) => mapColumns({ headerColumns, columns, onUnknownColumn: 'fail', ...rest });
+const map = (headerColumns: string[], rest: Partial<MapColumnsInput> = {}) =>
+  mapColumns({ headerColumns, columns, onUnknownColumn: 'fail', ...rest });
 
 describe('mapColumns', () => {
   it.each<[string, string[], Partial<MapColumnsInput>, (number | null)[]]>([
@@ -29,7 +30,10 @@ describe('mapColumns', () => {
 
   it('keeps unknown columns by name and index', () => {
     const result = map(['a', 'id', 'b'], { onUnknownColumn: 'keep' });
-    expect(result.ok && result.plan.extra).toEqual([{ name: 'a', index: 0 }, { name: 'b', index: 2 }]);
+    expect(result.ok && result.plan.extra).toEqual([
+      { name: 'a', index: 0 },
+      { name: 'b', index: 2 },
+    ]);
   });
 
   it('makes a plan that survives JSON', () => {
@@ -50,6 +54,9 @@ describe('mapColumns', () => {
     ['no column in common', ['x'], { onUnknownColumn: 'ignore', columns: [{ name: 'a', type: 'text' }] }, /No column/],
     ['too many columns without a header', ['column_1', 'column_2', 'column_3', 'column_4'], { isPositional: true }, /column_4/],
   ])('refuses %s', (_name, header, rest, message) => {
-    expect(map(header, rest)).toEqual({ ok: false, fault: { kind: 'fault', code: 'header-mismatch', line: 1, message: expect.stringMatching(message) } });
+    expect(map(header, rest)).toEqual({
+      ok: false,
+      fault: { kind: 'fault', code: 'header-mismatch', line: 1, message: expect.stringMatching(message) },
+    });
   });
 });

@@ -36,10 +36,17 @@ export type MapColumnsResult = { ok: true; plan: ColumnPlan } | { ok: false; fau
 
 /** Names are compared without regard to case, spaces, `_` and `-`. */
 export function foldColumnName(name: string): string {
-  return name.normalize('NFC').toLowerCase().replace(/[\s_-]+/g, '');
+  return name
+    .normalize('NFC')
+    .toLowerCase()
+    .replace(/[\s_-]+/g, '');
 }
 
-const quoteNames = (names: readonly string[]) => names.slice(0, 10).map((name) => JSON.stringify(name.slice(0, 80))).join(', ');
+const quoteNames = (names: readonly string[]) =>
+  names
+    .slice(0, 10)
+    .map((name) => JSON.stringify(name.slice(0, 80)))
+    .join(', ');
 
 function mismatch(message: string): MapColumnsResult {
   return { ok: false, fault: fileFault('header-mismatch', message, 1) };
@@ -95,7 +102,8 @@ function assign(input: MapColumnsInput, plan: ColumnPlan): string | null {
       unknown.push({ name, index });
     } else {
       const taken = plan.sources[column];
-      if (typeof taken === 'number') return `${quoteNames([headerColumns[taken] ?? '', name])} both belong to column ${quoteNames([columns[column]?.name ?? ''])}.`;
+      if (typeof taken === 'number')
+        return `${quoteNames([headerColumns[taken] ?? '', name])} both belong to column ${quoteNames([columns[column]?.name ?? ''])}.`;
       plan.sources[column] = index;
     }
   }

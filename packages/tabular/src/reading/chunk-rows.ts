@@ -41,7 +41,17 @@ export function partOf(part: OpenPart, text: Buffer, nextLine: number): ChunkRow
   const rejectCounts: Partial<Record<RejectCode, number>> = {};
   for (const [judged, count] of Object.entries(part.countByVerdict)) rejectCounts[rejectCodeOf(Number(judged))] = count;
   const copyText = text.length === 0 ? [] : [text];
-  return { rowCount: lines.length, copyText, lines, starts, ends, rejects, rejectCount, rejectCounts, lineCount: nextLine - part.firstLine };
+  return {
+    rowCount: lines.length,
+    copyText,
+    lines,
+    starts,
+    ends,
+    rejects,
+    rejectCount,
+    rejectCounts,
+    lineCount: nextLine - part.firstLine,
+  };
 }
 
 function addCounts(parts: readonly ChunkRows[]): Partial<Record<RejectCode, number>> {

@@ -175,7 +175,14 @@ function takeLine(cursor: RecordCursor): void {
 /** Makes the reader of one plan; the cursor must be as wide as the dataset. */
 export function createNdjsonRecordReader(plan: ColumnPlan): NdjsonRecordReader {
   const policy = { fail: refused, ignore: ignored, keep: kept } as const;
-  const table: KeyTable = { guesses: [], byBytes: new Map(), resolve: createNameResolver(plan), unknown: policy[plan.onUnknownColumn], start: 0, end: 0 };
+  const table: KeyTable = {
+    guesses: [],
+    byBytes: new Map(),
+    resolve: createNameResolver(plan),
+    unknown: policy[plan.onUnknownColumn],
+    start: 0,
+    end: 0,
+  };
   const reader: LineReader = { scan: createJsonScan(), table, extraMembers: [], extraFault: 0 };
   return {
     extraMembers: reader.extraMembers,

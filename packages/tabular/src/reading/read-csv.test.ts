@@ -9,17 +9,84 @@ type Row = (string | null)[];
 describe('rows of CSV', () => {
   it.each<[string, string, Row[], number[]]>([
     ['none under a header alone', 'id,name\n', [], []],
-    ['the last one without a line end', 'id,name\n1,a\n2,b', [['1', 'a'], ['2', 'b']], [2, 3]],
-    ['ended by CRLF, also the last with CR alone', 'id,name\r\n1,a\r\n2,b\r', [['1', 'a'], ['2', 'b']], [2, 3]],
-    ['ended by CR where the header is', 'id,name\r1,a\r2,b\r', [['1', 'a'], ['2', 'b']], [2, 3]],
-    ['with line ends of all kinds in quotes', 'id,name\n1,"a\r\nb\rc\nd"\n2,e\n', [['1', 'a\r\nb\rc\nd'], ['2', 'e']], [2, 5]],
+    [
+      'the last one without a line end',
+      'id,name\n1,a\n2,b',
+      [
+        ['1', 'a'],
+        ['2', 'b'],
+      ],
+      [2, 3],
+    ],
+    [
+      'ended by CRLF, also the last with CR alone',
+      'id,name\r\n1,a\r\n2,b\r',
+      [
+        ['1', 'a'],
+        ['2', 'b'],
+      ],
+      [2, 3],
+    ],
+    [
+      'ended by CR where the header is',
+      'id,name\r1,a\r2,b\r',
+      [
+        ['1', 'a'],
+        ['2', 'b'],
+      ],
+      [2, 3],
+    ],
+    [
+      'with line ends of all kinds in quotes',
+      'id,name\n1,"a\r\nb\rc\nd"\n2,e\n',
+      [
+        ['1', 'a\r\nb\rc\nd'],
+        ['2', 'e'],
+      ],
+      [2, 5],
+    ],
     ['with a lone CR in an unquoted cell', 'id,name\n1,a\rb\n', [['1', 'a\rb']], [2]],
-    ['between blank lines', 'id,name\n\n1,a\n \t \n\r\n2,b\n\n\n', [['1', 'a'], ['2', 'b']], [3, 6]],
+    [
+      'between blank lines',
+      'id,name\n\n1,a\n \t \n\r\n2,b\n\n\n',
+      [
+        ['1', 'a'],
+        ['2', 'b'],
+      ],
+      [3, 6],
+    ],
     ['before a Ctrl-Z', 'id,name\n1,a\x1a', [['1', 'a']], [2]],
     ['after a byte order mark', '\ufeffid,name\n1,a\n', [['1', 'a']], [2]],
-    ['with null and empty string apart', 'id,name\n1,\n2,""\n3,NULL\n4,\\N\n', [['1', null], ['2', ''], ['3', 'NULL'], ['4', '\\N']], [2, 3, 4, 5]],
-    ['with bytes that COPY text would misread', 'id,name\n1,\\.\n2,a\tb\\c\n\\.,"x\ny"\n', [['1', '\\.'], ['2', 'a\tb\\c'], ['\\.', 'x\ny']], [2, 3, 4]],
-    ['with doubled quotes', 'id,name\n1,"a ""b"" c"\n2,""""\n', [['1', 'a "b" c'], ['2', '"']], [2, 3]],
+    [
+      'with null and empty string apart',
+      'id,name\n1,\n2,""\n3,NULL\n4,\\N\n',
+      [
+        ['1', null],
+        ['2', ''],
+        ['3', 'NULL'],
+        ['4', '\\N'],
+      ],
+      [2, 3, 4, 5],
+    ],
+    [
+      'with bytes that COPY text would misread',
+      'id,name\n1,\\.\n2,a\tb\\c\n\\.,"x\ny"\n',
+      [
+        ['1', '\\.'],
+        ['2', 'a\tb\\c'],
+        ['\\.', 'x\ny'],
+      ],
+      [2, 3, 4],
+    ],
+    [
+      'with doubled quotes',
+      'id,name\n1,"a ""b"" c"\n2,""""\n',
+      [
+        ['1', 'a "b" c'],
+        ['2', '"'],
+      ],
+      [2, 3],
+    ],
     ['untrimmed', 'id,name\n 1 , a \n', [[' 1 ', ' a ']], [2]],
     ['with formulas as they are', 'id,name\n=1+1,@x\n', [['=1+1', '@x']], [2]],
     ['in Unicode of every length', 'id,name\né,日本😀\u202e\n', [['é', '日本😀\u202e']], [2]],
@@ -30,13 +97,21 @@ describe('rows of CSV', () => {
 
   it('accept the words for null only where they are unquoted', () => {
     const loaded = loadText('id,name\n1,NULL\n2,"NULL"\n3,NUL\n', { csv: { nullValues: ['NULL', '\\N'] } });
-    expect(loaded.rows).toEqual([['1', null], ['2', 'NULL'], ['3', 'NUL']]);
+    expect(loaded.rows).toEqual([
+      ['1', null],
+      ['2', 'NULL'],
+      ['3', 'NUL'],
+    ]);
   });
 
   it('are split by the dialect given', () => {
     const csv = { delimiter: ';', quote: "'", escape: '\\' };
     const loaded = loadText("id;name\n1;'a\\'b;c'\n2;'d\\\\'\n3;'e\\n'\n", { csv });
-    expect(loaded.rows).toEqual([['1', "a'b;c"], ['2', 'd\\'], ['3', 'e\\n']]);
+    expect(loaded.rows).toEqual([
+      ['1', "a'b;c"],
+      ['2', 'd\\'],
+      ['3', 'e\\n'],
+    ]);
   });
 
   it('are taken as they are without a quote character', () => {
@@ -52,7 +127,10 @@ describe('rows of CSV', () => {
   it('keep unknown columns as JSON', () => {
     const loaded = loadText('x,id,__proto__\n"a ""q""\t\\",1,\n,2,"b\nc"\n', { columns: textColumns('id'), onUnknownColumn: 'keep' });
     expect(loaded.copyColumns).toEqual(['id', 'extra']);
-    expect(loaded.rows).toEqual([['1', '{"x":"a \\"q\\"\\t\\\\","__proto__":null}'], ['2', '{"x":null,"__proto__":"b\\nc"}']]);
+    expect(loaded.rows).toEqual([
+      ['1', '{"x":"a \\"q\\"\\t\\\\","__proto__":null}'],
+      ['2', '{"x":null,"__proto__":"b\\nc"}'],
+    ]);
   });
 
   it('say where their records stand in the chunk', () => {
@@ -73,7 +151,9 @@ const typed: ColumnSpec[] = [
 
 describe('typed columns of CSV', () => {
   it('go over as they stand, but for timestamps without a zone', () => {
-    const loaded = loadText('id,at,note\n007,2024-01-01,\n-0,2024-01-01 10:00,""\n+1,"2024-01-01T10:00:00+02",x\n2,,y\n3,"",z\n', { columns: typed });
+    const loaded = loadText('id,at,note\n007,2024-01-01,\n-0,2024-01-01 10:00,""\n+1,"2024-01-01T10:00:00+02",x\n2,,y\n3,"",z\n', {
+      columns: typed,
+    });
     expect(loaded.rows).toEqual([
       ['007', '2024-01-01 00:00:00Z', null],
       ['-0', '2024-01-01 10:00Z', ''],
@@ -106,8 +186,13 @@ describe('typed columns of CSV', () => {
     const bytes = Buffer.concat([Buffer.from('id,at,note\n1,,"a\nb"\n'), Buffer.from(row), Buffer.from('\n2,,é\n')]);
     for (const options of [{}, { chunkBytes: 1, pushSizes: [1], headBytes: 1 }]) {
       const loaded = loadText(bytes, { columns: typed, ...options });
-      expect(loaded.rows).toEqual([['1', null, 'a\nb'], ['2', null, 'é']]);
-      expect(loaded.rejects).toEqual([expect.objectContaining({ line: 4, column, code, raw: row.toString('utf8').replace('\0', '\ufffd') })]);
+      expect(loaded.rows).toEqual([
+        ['1', null, 'a\nb'],
+        ['2', null, 'é'],
+      ]);
+      expect(loaded.rejects).toEqual([
+        expect.objectContaining({ line: 4, column, code, raw: row.toString('utf8').replace('\0', '\ufffd') }),
+      ]);
       expect(loaded.lines).toEqual([2, 5]);
     }
   });
@@ -141,9 +226,16 @@ describe('rejects', () => {
   });
 
   it('say what a range or a count is about', () => {
-    const columns: ColumnSpec[] = [{ name: 'n', type: 'integer', min: 1, max: 5 }, { name: 'e', type: 'enum', values: ['a'] }];
+    const columns: ColumnSpec[] = [
+      { name: 'n', type: 'integer', min: 1, max: 5 },
+      { name: 'e', type: 'enum', values: ['a'] },
+    ];
     const { rejects } = loadText('n,e\n9,a\n1,b\n1\n', { columns });
-    expect(rejects.map(({ message }) => message)).toEqual(['"9" is not between 1 and 5.', '"b" is not one of the allowed values.', 'The row has 1 columns, the header 2.']);
+    expect(rejects.map(({ message }) => message)).toEqual([
+      '"9" is not between 1 and 5.',
+      '"b" is not one of the allowed values.',
+      'The row has 1 columns, the header 2.',
+    ]);
   });
 });
 
@@ -174,6 +266,9 @@ describe('parts', () => {
 
   it('grow for one row that is larger than a part', () => {
     const long = '\\'.repeat(200_000);
-    expect(loadText(`id,name\n1,${long}\n2,b\n`, { partBytes: 1000 }).rows).toEqual([['1', long], ['2', 'b']]);
+    expect(loadText(`id,name\n1,${long}\n2,b\n`, { partBytes: 1000 }).rows).toEqual([
+      ['1', long],
+      ['2', 'b'],
+    ]);
   });
 });

@@ -35,7 +35,10 @@ describe('rows of NDJSON', () => {
 
   it('count lines from 1, over BOM, CRLF, blank lines and no line end at the end', () => {
     const loaded = load('\ufeff{"id":1}\r\n\r\n{"id":2}\n  \n{"id":3}', { chunkBytes: 1, pushSizes: [1], headBytes: 9 });
-    expect([loaded.rows.map(([id]) => id), loaded.lines]).toEqual([['1', '2', '3'], [1, 3, 5]]);
+    expect([loaded.rows.map(([id]) => id), loaded.lines]).toEqual([
+      ['1', '2', '3'],
+      [1, 3, 5],
+    ]);
   });
 
   it.each<[string, string | Buffer, RejectCode, string | null]>([
@@ -66,12 +69,19 @@ describe('rows of NDJSON', () => {
     const bytes = Buffer.concat([Buffer.from('{"id":1,"name":"é"}\n'), Buffer.from(line), Buffer.from('\n{"id":2}\n')]);
     const loaded = load(bytes);
     expect(loaded.rejects).toEqual([expect.objectContaining({ line: 2, code, column })]);
-    expect([loaded.rows.map(([id]) => id), loaded.lines]).toEqual([['1', '2'], [1, 3]]);
+    expect([loaded.rows.map(([id]) => id), loaded.lines]).toEqual([
+      ['1', '2'],
+      [1, 3],
+    ]);
     expect(({} as Record<string, unknown>)['x']).toBeUndefined();
   });
 
   it('reject every line of a pretty-printed object and of an array document', () => {
-    expect(load('{\n  "id": 1\n}\n').rejects.map(({ line, code }) => [line, code])).toEqual([[1, 'json'], [2, 'json'], [3, 'json']]);
+    expect(load('{\n  "id": 1\n}\n').rejects.map(({ line, code }) => [line, code])).toEqual([
+      [1, 'json'],
+      [2, 'json'],
+      [3, 'json'],
+    ]);
     expect(loadText('[\n{"id":1},\n{"id":2}\n]\n', { columns }).rejects.map(({ line }) => line)).toEqual([1, 2, 4]);
   });
 
@@ -87,7 +97,11 @@ describe('rows of NDJSON', () => {
     const text = '{"x":[1],"id":1}\n{"id":2,"__proto__":{"y":"a\\\\b"},"x":"q"}\n{"id":3}\n';
     const narrow: ColumnSpec[] = textColumns('id');
     expect(load(text, { columns: narrow, onUnknownColumn: 'ignore' }).rows).toEqual([['1'], ['2'], ['3']]);
-    expect(load(text, { columns: narrow, onUnknownColumn: 'keep' }).rows).toEqual([['1', '{"x":[1]}'], ['2', '{"__proto__":{"y":"a\\\\b"},"x":"q"}'], ['3', '{}']]);
+    expect(load(text, { columns: narrow, onUnknownColumn: 'keep' }).rows).toEqual([
+      ['1', '{"x":[1]}'],
+      ['2', '{"__proto__":{"y":"a\\\\b"},"x":"q"}'],
+      ['3', '{}'],
+    ]);
   });
 
   it('go by the mapping', () => {

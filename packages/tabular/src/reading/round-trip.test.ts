@@ -7,9 +7,17 @@ import { indexBytes, loadText, textColumns } from '../../test/load-text.ts';
 const names = ['a', 'b', 'c'];
 const columns = textColumns(...names);
 const pieces = ['x', 'é', '😀', '"', ',', '\n', '\r\n', '\r', ' ', '\\', '\t', '\\N', '\u2028', '1', '=', ';'];
-const cell = fc.oneof(fc.constant(null), fc.array(fc.constantFrom(...pieces), { maxLength: 8 }).map((parts) => parts.join('')));
+const cell = fc.oneof(
+  fc.constant(null),
+  fc.array(fc.constantFrom(...pieces), { maxLength: 8 }).map((parts) => parts.join('')),
+);
 const row = fc.tuple(cell, cell, cell);
-const splits = fc.record({ pushSizes: fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 5 }), chunkBytes: fc.integer({ min: 1, max: 100 }), partBytes: fc.integer({ min: 1, max: 200 }), headBytes: fc.integer({ min: 1, max: 20 }) });
+const splits = fc.record({
+  pushSizes: fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 5 }),
+  chunkBytes: fc.integer({ min: 1, max: 100 }),
+  partBytes: fc.integer({ min: 1, max: 200 }),
+  headBytes: fc.integer({ min: 1, max: 20 }),
+});
 
 const needsQuotes = (text: string) => text === '' || /[",\r\n]/.test(text);
 
@@ -22,7 +30,12 @@ const countBreaks = (text: string, lineEnd: string) => (text.match(lineEnd === '
 
 describe('random CSV', () => {
   it('gives the rows and lines that were written, however it is pushed and cut', () => {
-    const file = fc.record({ rows: fc.array(row, { maxLength: 12 }), lineEnd: fc.constantFrom('\n', '\r\n', '\r'), isQuoted: fc.boolean(), endsOpen: fc.boolean() });
+    const file = fc.record({
+      rows: fc.array(row, { maxLength: 12 }),
+      lineEnd: fc.constantFrom('\n', '\r\n', '\r'),
+      isQuoted: fc.boolean(),
+      endsOpen: fc.boolean(),
+    });
     fc.assert(
       fc.property(file, splits, ({ rows, lineEnd, isQuoted, endsOpen }, split) => {
         const records = rows.map((cells) => cells.map((value) => writeCell(value, isQuoted)).join(','));
@@ -74,7 +87,15 @@ describe('random NDJSON', () => {
     fc.assert(
       fc.property(fc.array(object, { minLength: 1, maxLength: 12 }), splits, fc.constantFrom('\n', '\r\n'), (objects, split, lineEnd) => {
         const loaded = loadText(objects.map((each) => JSON.stringify(each)).join(lineEnd), { format: 'ndjson', columns, ...split });
-        const expected = objects.map((each) => names.map((name) => (each[name] === undefined || each[name] === null ? null : typeof each[name] === 'string' ? each[name] : JSON.stringify(each[name]))));
+        const expected = objects.map((each) =>
+          names.map((name) =>
+            each[name] === undefined || each[name] === null
+              ? null
+              : typeof each[name] === 'string'
+                ? each[name]
+                : JSON.stringify(each[name]),
+          ),
+        );
         expect(loaded.fault).toBeNull();
         expect(loaded.rows).toEqual(expected);
         expect(loaded.lines).toEqual(objects.map((_, position) => position + 1));
@@ -86,7 +107,12 @@ describe('random NDJSON', () => {
   it('accepts as json exactly what JSON.parse accepts', () => {
     const soup = fc.oneof(
       fc.json({ maxDepth: 4 }),
-      fc.array(fc.constantFrom('{', '}', '[', ']', '"', ',', ':', '1', '0', '-', '.', 'e', '+', 'true', 'null', '\\', 'u0041', 'n', ' ', '"a"'), { minLength: 1, maxLength: 10 }).map((parts) => parts.join('')),
+      fc
+        .array(
+          fc.constantFrom('{', '}', '[', ']', '"', ',', ':', '1', '0', '-', '.', 'e', '+', 'true', 'null', '\\', 'u0041', 'n', ' ', '"a"'),
+          { minLength: 1, maxLength: 10 },
+        )
+        .map((parts) => parts.join('')),
     );
     const isJson = (text: string) => {
       try {
@@ -100,7 +126,12 @@ describe('random NDJSON', () => {
     fc.assert(
       fc.property(soup, (text) => {
         const quoted = `"${text.replaceAll('"', '""')}"`;
-        const { rejects } = loadText(`id,j\n1,${quoted}\n`, { columns: [{ name: 'id', type: 'text' }, { name: 'j', type: 'json' }] });
+        const { rejects } = loadText(`id,j\n1,${quoted}\n`, {
+          columns: [
+            { name: 'id', type: 'text' },
+            { name: 'j', type: 'json' },
+          ],
+        });
         const isFaulty = rejects.some(({ code }) => code === 'json');
         expect(isFaulty).toBe(!isJson(text));
       }),

@@ -66,7 +66,16 @@ function compileColumns({ plan, columns, format }: RowReaderOptions): CopyColumn
     const cell = format === 'ndjson' ? index : (plan.sources[index] ?? null);
     if (cell === null) return [];
     const isText = column.type === 'text';
-    return [{ name: column.name, cell, check: createColumnCheck(column), isText, isJson: column.type === 'json', isRequired: column.required === true }];
+    return [
+      {
+        name: column.name,
+        cell,
+        check: createColumnCheck(column),
+        isText,
+        isJson: column.type === 'json',
+        isRequired: column.required === true,
+      },
+    ];
   });
 }
 
@@ -75,7 +84,8 @@ function openReading(options: RowReaderOptions): Reading {
   const isNdjson = format === 'ndjson';
   const width = isNdjson ? columns.length : plan.headerColumns.length;
   const ndjson = isNdjson ? createNdjsonRecordReader(plan) : null;
-  const nullWords = dialect.nullValues.length === 0 ? null : new Set(dialect.nullValues.map((word) => Buffer.from(word).toString('latin1')));
+  const nullWords =
+    dialect.nullValues.length === 0 ? null : new Set(dialect.nullValues.map((word) => Buffer.from(word).toString('latin1')));
   const writer = createCopyWriter({ dialect, isNdjson, nullWords });
   const keepsExtra = plan.onUnknownColumn === 'keep';
   return {
@@ -199,7 +209,8 @@ export function createRowReader(options: RowReaderOptions): RowReader {
       // Small chunks are not worth a whole part; the room beyond the limit is for the row that passes it.
       writer.out = Buffer.allocUnsafeSlow(Math.min(partBytes, bytes.byteLength * 2) + 16 * 1024);
       writer.position = 0;
-      while (cursor.position < cursor.bytes.length && writer.position < partBytes && part.rejects.length < partRejectMax) readRow(reading, part);
+      while (cursor.position < cursor.bytes.length && writer.position < partBytes && part.rejects.length < partRejectMax)
+        readRow(reading, part);
       yield partOf(part, writer.out.subarray(0, writer.position), cursor.nextLine);
     }
   }

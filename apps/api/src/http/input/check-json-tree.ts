@@ -24,11 +24,13 @@ function visit(value: unknown, place: Place): void {
   }
   if (value === null || typeof value !== 'object') return;
   const depth = place.depth + 1;
-  if (depth > LIMITS.jsonDepthMax) throw fieldError('too-deep', pointerOf(place.path), `Values may be nested ${LIMITS.jsonDepthMax} levels deep at most.`);
+  if (depth > LIMITS.jsonDepthMax)
+    throw fieldError('too-deep', pointerOf(place.path), `Values may be nested ${LIMITS.jsonDepthMax} levels deep at most.`);
   if (Array.isArray(value)) {
     for (const [index, item] of value.entries()) {
       // Long lists of numbers are common, and hardly ever need a look.
-      if (typeof item === 'object' || typeof item === 'string' || place.check.numbers) visit(item, { check: place.check, path: { parent: place.path, segment: index }, depth });
+      if (typeof item === 'object' || typeof item === 'string' || place.check.numbers)
+        visit(item, { check: place.check, path: { parent: place.path, segment: index }, depth });
     }
     return;
   }
@@ -37,10 +39,12 @@ function visit(value: unknown, place: Place): void {
 
 function visitObject(value: Record<string, unknown>, place: Place): void {
   const keys = Object.keys(value);
-  if (keys.length > LIMITS.jsonKeysMax) throw fieldError('too-deep', pointerOf(place.path), `An object may have ${LIMITS.jsonKeysMax} keys at most.`);
+  if (keys.length > LIMITS.jsonKeysMax)
+    throw fieldError('too-deep', pointerOf(place.path), `An object may have ${LIMITS.jsonKeysMax} keys at most.`);
   for (const key of keys) {
     const path = { parent: place.path, segment: key };
-    if (key === '__proto__' || (key === 'prototype' && place.path?.segment === 'constructor')) throw fieldError('forbidden-key', pointerOf(path), 'This key is not allowed.');
+    if (key === '__proto__' || (key === 'prototype' && place.path?.segment === 'constructor'))
+      throw fieldError('forbidden-key', pointerOf(path), 'This key is not allowed.');
     const inner = { check: place.check, path, depth: place.depth };
     checkString(key, inner, true);
     visit(value[key], inner);
@@ -50,7 +54,11 @@ function visitObject(value: Record<string, unknown>, place: Place): void {
 function checkString(text: string, place: Place, isKey: boolean): void {
   // UTF-8 needs at most 3 bytes per UTF-16 unit, so most texts need no counting.
   if (text.length > LIMITS.stringBytesMax / 3 && Buffer.byteLength(text) > LIMITS.stringBytesMax) {
-    throw fieldError('validation', isKey ? pointerOf(place.path?.parent ?? null) : pointerOf(place.path), `A text may have ${LIMITS.stringBytesMax} bytes at most.`);
+    throw fieldError(
+      'validation',
+      isKey ? pointerOf(place.path?.parent ?? null) : pointerOf(place.path),
+      `A text may have ${LIMITS.stringBytesMax} bytes at most.`,
+    );
   }
   if (!place.check.strings) return;
   // A pointer to an unfit key could itself not be shown, so it points to the object.

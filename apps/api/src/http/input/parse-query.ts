@@ -18,7 +18,10 @@ export function parseQuery(url: string, rules: QueryRules): unknown {
 
 function readPairs(text: string, rules: QueryRules): Record<string, string | string[]> {
   const known = new Set(Object.keys(rules.query?.shape ?? {}));
-  const pairs = text.split('&').filter((part) => part !== '').map((part) => decodePair(part));
+  const pairs = text
+    .split('&')
+    .filter((part) => part !== '')
+    .map((part) => decodePair(part));
   const given: Record<string, string | string[]> = {};
   for (const { name, value } of pairs) {
     if (!known.has(name)) throw fieldError('unknown-field', printable(name), 'This query parameter is not known here.');
@@ -58,6 +61,10 @@ function named<Result>(run: () => Result): Result {
   } catch (error) {
     if (!(error instanceof AppError) || error.details.errors === undefined) throw error;
     const errors = error.details.errors.map((fault) => ({ ...fault, pointer: fault.pointer.replace(/^\//, '') }));
-    throw new AppError(error.code, { ...error.details, errors, ...(error.details.detail === undefined ? {} : { detail: error.details.detail.replace(/^\//, '') }) });
+    throw new AppError(error.code, {
+      ...error.details,
+      errors,
+      ...(error.details.detail === undefined ? {} : { detail: error.details.detail.replace(/^\//, '') }),
+    });
   }
 }

@@ -35,7 +35,7 @@ function readLines(bytes: Buffer): BatchLine[] {
 // On bytes, so that a line that is not UTF-8 does not spoil the others: a newline byte is never part of a longer sequence.
 function splitLines(bytes: Buffer): Buffer[] {
   const lines: Buffer[] = [];
-  for (let start = 0; start < bytes.length; ) {
+  for (let start = 0; start < bytes.length;) {
     const newline = bytes.indexOf(NEWLINE, start);
     const end = newline === -1 ? bytes.length : newline;
     const line = bytes.subarray(start, end);
@@ -50,7 +50,8 @@ function tooManyLines(): AppError {
 }
 
 function parseLine(text: string): unknown {
-  if (text.length > LIMITS.bodyBytesMax) throw new AppError('payload-too-large', { detail: `A line may have at most ${LIMITS.bodyBytesMax} bytes.` });
+  if (text.length > LIMITS.bodyBytesMax)
+    throw new AppError('payload-too-large', { detail: `A line may have at most ${LIMITS.bodyBytesMax} bytes.` });
   return parseJsonText(text);
 }
 

@@ -27,8 +27,11 @@ export function validationError(errors: readonly FieldError[]): AppError {
 function fieldErrors(issue: z.core.$ZodIssue, prefix: string): FieldError[] {
   const pointer = prefix + jsonPointer(issue.path);
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.slice(0, ERRORS_MAX).map((key) => ({ pointer: `${pointer}${jsonPointer([key])}`, code: 'unknown-field', message: 'This field is not known here.' }));
+    return issue.keys
+      .slice(0, ERRORS_MAX)
+      .map((key) => ({ pointer: `${pointer}${jsonPointer([key])}`, code: 'unknown-field', message: 'This field is not known here.' }));
   }
-  if (issue.code === 'invalid_key') return [{ pointer, code: 'validation', message: `The key ${issue.issues[0]?.message ?? 'is not valid'}` }];
+  if (issue.code === 'invalid_key')
+    return [{ pointer, code: 'validation', message: `The key ${issue.issues[0]?.message ?? 'is not valid'}` }];
   return [{ pointer, code: 'validation', message: issue.message }];
 }

@@ -15,7 +15,10 @@ describe('createStreamAuthorizer', () => {
     const expelled: StreamClient[] = [];
     const done = Promise.withResolvers<void>();
     const authorizer = createStreamAuthorizer({
-      byKey: new Map([['good', good], ['revoked', revoked]]),
+      byKey: new Map([
+        ['good', good],
+        ['revoked', revoked],
+      ]),
       isStillAllowed: ({ keyId }: Principal) => {
         asked.push(keyId);
         return Promise.resolve(keyId === 'good');

@@ -21,9 +21,20 @@ function stuckClient(): { client: ReturnType<typeof createStreamClient>; take(si
   const client = createStreamClient({
     res: res as unknown as ServerResponse,
     principal: { workspace: 'default', role: 'viewer', keyId: 'k' },
-    subjectId: 's', untilEnd: false, position: 0, endSeq: 0, nextPingAtMs: 0, rotateAtMs: 0,
+    subjectId: 's',
+    untilEnd: false,
+    position: 0,
+    endSeq: 0,
+    nextPingAtMs: 0,
+    rotateAtMs: 0,
   });
-  return { client, take: (sizeBytes) => { waitingBytes -= sizeBytes; }, ended: () => ends };
+  return {
+    client,
+    take: (sizeBytes) => {
+      waitingBytes -= sizeBytes;
+    },
+    ended: () => ends,
+  };
 }
 
 const at = (nowMs: number) => ({ nowMs, waitingBytesMax: MIB, waitingMsMax: 5_000 });
@@ -32,7 +43,11 @@ describe('stallReason', () => {
   it('cuts a client whose bytes have waited for more than 5 s', () => {
     const { client } = stuckClient();
     writeTo(client, Buffer.alloc(500));
-    expect([stallReason(client, at(1_000)), stallReason(client, at(1_500)), stallReason(client, at(6_000))]).toEqual([undefined, undefined, undefined]);
+    expect([stallReason(client, at(1_000)), stallReason(client, at(1_500)), stallReason(client, at(6_000))]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
     expect(stallReason(client, at(6_600))).toBe('too-slow');
   });
 

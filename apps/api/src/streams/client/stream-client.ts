@@ -34,7 +34,17 @@ export type StreamClient = {
 type NewClient = Pick<StreamClient, 'res' | 'principal' | 'subjectId' | 'untilEnd' | 'position' | 'endSeq' | 'nextPingAtMs' | 'rotateAtMs'>;
 
 export function createStreamClient(given: NewClient): StreamClient {
-  return { ...given, progressVersion: 0, isReading: false, isBlocked: false, isStuck: false, isEnding: false, writtenBytes: 0, markedBytes: 0, markedAtMs: 0 };
+  return {
+    ...given,
+    progressVersion: 0,
+    isReading: false,
+    isBlocked: false,
+    isStuck: false,
+    isEnding: false,
+    writtenBytes: 0,
+    markedBytes: 0,
+    markedAtMs: 0,
+  };
 }
 
 /** True when nothing keeps frames from being written now. */
@@ -64,7 +74,10 @@ export function endClient(client: StreamClient, farewell?: Buffer): void {
  * Why a client must be cut, if it must. To be asked again and again: each time it learns whether the bytes that waited at an earlier look have left.
  * A slow client that takes all its bytes within `waitingMsMax` each is left alone.
  */
-export function stallReason(client: StreamClient, limits: { nowMs: number; waitingBytesMax: number; waitingMsMax: number }): 'too-many-bytes' | 'too-slow' | undefined {
+export function stallReason(
+  client: StreamClient,
+  limits: { nowMs: number; waitingBytesMax: number; waitingMsMax: number },
+): 'too-many-bytes' | 'too-slow' | undefined {
   const waitingBytes = client.res.writableLength;
   if (waitingBytes > limits.waitingBytesMax) return 'too-many-bytes';
   if (waitingBytes === 0 || client.writtenBytes - waitingBytes >= client.markedBytes) {

@@ -10,7 +10,11 @@ describe('createStreamRegister', () => {
   it('limits the streams of one key, and of the process', () => {
     const register = createStreamRegister({ streamsMax: 3, streamsPerKeyMax: ({ keyId }) => (keyId === 'wide' ? 10 : 1) });
     register.add(clientOf(principal('a')));
-    expect([register.hasRoomFor(principal('a')), register.hasRoomFor(principal('a', 'other')), register.hasRoomFor(principal('wide'))]).toEqual([false, true, true]);
+    expect([
+      register.hasRoomFor(principal('a')),
+      register.hasRoomFor(principal('a', 'other')),
+      register.hasRoomFor(principal('wide')),
+    ]).toEqual([false, true, true]);
     register.add(clientOf(principal('wide')));
     register.add(clientOf(principal('wide')));
     expect(register.hasRoomFor(principal('b'))).toBe(false);

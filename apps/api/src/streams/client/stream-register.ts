@@ -13,7 +13,13 @@ export type StreamRegister = {
   whenEmpty(): Promise<void>;
 };
 
-export function createStreamRegister({ streamsMax, streamsPerKeyMax }: { streamsMax: number; streamsPerKeyMax(principal: Principal): number }): StreamRegister {
+export function createStreamRegister({
+  streamsMax,
+  streamsPerKeyMax,
+}: {
+  streamsMax: number;
+  streamsPerKeyMax(principal: Principal): number;
+}): StreamRegister {
   const clients = new Set<StreamClient>();
   const byKey = new Map<string, Set<StreamClient>>();
   let waiting: (() => void)[] = [];

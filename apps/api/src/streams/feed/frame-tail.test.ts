@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { createFrameTail } from './frame-tail.ts';
 
-const frames = (from: number, to: number, sizeBytes = 10) => Array.from({ length: to - from + 1 }, (_, index) => ({ seq: from + index, isEnd: false, bytes: Buffer.alloc(sizeBytes) }));
+const frames = (from: number, to: number, sizeBytes = 10) =>
+  Array.from({ length: to - from + 1 }, (_, index) => ({ seq: from + index, isEnd: false, bytes: Buffer.alloc(sizeBytes) }));
 const seqsAfter = (tail: ReturnType<typeof createFrameTail>, seq: number) => tail.after(seq)?.map((frame) => frame.seq);
 
 describe('createFrameTail', () => {

@@ -22,7 +22,10 @@ export function hearEvents(feed: FeedState, message: string): void {
   for (const event of events) {
     if ('phase' in event && event.phase !== undefined && PHASE_ENDS.has(event.type)) feed.progress.drop(event.phase);
   }
-  deliver(feed, feed.sequencer.accept(events.filter((event) => event.seq > feed.sequencer.headSeq).map((event) => eventFrame(feed.epoch, event))));
+  deliver(
+    feed,
+    feed.sequencer.accept(events.filter((event) => event.seq > feed.sequencer.headSeq).map((event) => eventFrame(feed.epoch, event))),
+  );
   fillIfBehind(feed);
 }
 
@@ -72,7 +75,7 @@ async function fill(feed: FeedState): Promise<void> {
   feed.isFilling = true;
   let fetched = 0;
   try {
-    for (let more = true; more && !feed.isClosed; ) {
+    for (let more = true; more && !feed.isClosed;) {
       const knownSeq = feed.heardSeq;
       const page = await feed.context.pages.read(feed.subjectId, { afterSeq: feed.sequencer.headSeq, knownSeq });
       fetched += page.frames.length;

@@ -61,7 +61,8 @@ async function readOn(feed: FeedState, client: StreamClient): Promise<void> {
     if (hole !== undefined) startOver(feed, client, hole);
     if (!page.isFull) warm(feed, { page, knownSeq, emptyAt: client.position });
     sendFrames(feed, client, page.frames);
-    if (page.frames.length === 0 && feed.tail.after(client.position) === undefined) throw new Error('the log does not reach the head of its feed');
+    if (page.frames.length === 0 && feed.tail.after(client.position) === undefined)
+      throw new Error('the log does not reach the head of its feed');
   } catch (error) {
     client.isReading = false;
     client.isStuck = true;

@@ -90,8 +90,18 @@ function createState({ subject, epoch, context }: FeedOptions): FeedState {
 // Replay begins only when the subscription is in force, so that nothing falls between the two; a Redis that does not answer is not waited for.
 function subscribe({ subject, subscriptions, keys, log }: FeedOptions, feed: FeedState): { ready: Promise<void>; now(): void } {
   const channels = [
-    { name: keys.updates(subject.workspace, subject.id), listener: (message: string) => { hearEvents(feed, message); } },
-    { name: keys.progressChannel(subject.workspace, subject.id), listener: (message: string) => { hearProgress(feed, message); } },
+    {
+      name: keys.updates(subject.workspace, subject.id),
+      listener: (message: string) => {
+        hearEvents(feed, message);
+      },
+    },
+    {
+      name: keys.progressChannel(subject.workspace, subject.id),
+      listener: (message: string) => {
+        hearProgress(feed, message);
+      },
+    },
   ];
   const added = Promise.all(channels.map(({ name, listener }) => subscriptions.add(name, listener)));
   const ready = withTimeout(added, STREAM_LIMITS.subscribeMsMax).then(

@@ -25,12 +25,22 @@ describe('startPoint', () => {
     expect(start('7')).toEqual({ kind: 'reset', reason: 'malformed' });
   });
 
-  it.each(['abc', '-1', 'abc123.-1', 'abc123.01', 'abc123.1.2', 'abc123.', '.5', 'abc123.1e3', 'abc123. 5', `abc123.${'9'.repeat(20)}`, 'x'.repeat(10_000), 'abc123.5\r\nabc123.6'])(
-    'starts over for %j',
-    (id) => {
-      expect(start(id)).toEqual({ kind: 'reset', reason: 'malformed' });
-    },
-  );
+  it.each([
+    'abc',
+    '-1',
+    'abc123.-1',
+    'abc123.01',
+    'abc123.1.2',
+    'abc123.',
+    '.5',
+    'abc123.1e3',
+    'abc123. 5',
+    `abc123.${'9'.repeat(20)}`,
+    'x'.repeat(10_000),
+    'abc123.5\r\nabc123.6',
+  ])('starts over for %j', (id) => {
+    expect(start(id)).toEqual({ kind: 'reset', reason: 'malformed' });
+  });
 
   it('starts over for another epoch and for an id ahead of the head', () => {
     expect(start('def456.1')).toEqual({ kind: 'reset', reason: 'epoch' });

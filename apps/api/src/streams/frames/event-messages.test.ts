@@ -3,16 +3,27 @@ import { parseEvents, parseProgress } from './event-messages.ts';
 
 describe('parseEvents', () => {
   it('reads an array of events', () => {
-    const events = [{ seq: 1, flowId: 'f', type: 'log', at: '', data: {} }, { seq: 2, importId: 'i', type: 'import.queued', at: '', data: {} }];
+    const events = [
+      { seq: 1, flowId: 'f', type: 'log', at: '', data: {} },
+      { seq: 2, importId: 'i', type: 'import.queued', at: '', data: {} },
+    ];
     expect(parseEvents(JSON.stringify(events))).toEqual(events);
   });
 
-  it.each(['', 'x', 'null', '{}', '[1]', '[null]', '[{"seq":0,"type":"log","flowId":"f"}]', '[{"seq":1.5,"type":"log","flowId":"f"}]', '[{"seq":1,"type":2,"flowId":"f"}]', '[{"seq":1,"type":"log"}]'])(
-    'answers undefined for %s',
-    (message) => {
-      expect(parseEvents(message)).toBeUndefined();
-    },
-  );
+  it.each([
+    '',
+    'x',
+    'null',
+    '{}',
+    '[1]',
+    '[null]',
+    '[{"seq":0,"type":"log","flowId":"f"}]',
+    '[{"seq":1.5,"type":"log","flowId":"f"}]',
+    '[{"seq":1,"type":2,"flowId":"f"}]',
+    '[{"seq":1,"type":"log"}]',
+  ])('answers undefined for %s', (message) => {
+    expect(parseEvents(message)).toBeUndefined();
+  });
 });
 
 describe('parseProgress', () => {

@@ -16,7 +16,9 @@ export function parseProgress(message: string): { phase: string; report: unknown
 
 function isEvent(value: unknown): value is FlowEvent | ImportEvent {
   if (typeof value !== 'object' || value === null || !('seq' in value) || !('type' in value)) return false;
-  return Number.isInteger(value.seq) && Number(value.seq) >= 1 && typeof value.type === 'string' && ('flowId' in value || 'importId' in value);
+  return (
+    Number.isInteger(value.seq) && Number(value.seq) >= 1 && typeof value.type === 'string' && ('flowId' in value || 'importId' in value)
+  );
 }
 
 function parse(message: string): unknown {

@@ -9,7 +9,13 @@ function parse(...chunks: Buffer[]): EventSourceMessage[] {
   return events;
 }
 
-const event = (seq: number, type = 'log', data: Record<string, unknown> = {}) => ({ seq, flowId: 'f', type, at: '2026-01-01T00:00:00.000Z', data });
+const event = (seq: number, type = 'log', data: Record<string, unknown> = {}) => ({
+  seq,
+  flowId: 'f',
+  type,
+  at: '2026-01-01T00:00:00.000Z',
+  data,
+});
 
 describe('frames', () => {
   it('carry an event as one line of JSON whatever its text holds', () => {
@@ -24,11 +30,21 @@ describe('frames', () => {
   });
 
   it('know the events that end a run', () => {
-    expect(['flow.completed', 'flow.failed', 'flow.cancelled', 'import.undone', 'phase.failed'].map((type) => eventFrame('e', event(1, type)).isEnd)).toEqual([true, true, true, true, false]);
+    expect(
+      ['flow.completed', 'flow.failed', 'flow.cancelled', 'import.undone', 'phase.failed'].map(
+        (type) => eventFrame('e', event(1, type)).isEnd,
+      ),
+    ).toEqual([true, true, true, true, false]);
   });
 
   it('give progress, bye and refused no id, and reset one that can be continued', () => {
-    const events = parse(progressFrame({ phase: 'a' }), farewellFrame('bye', { reason: 'shutdown', retryMs: 2_000 }), resetFrame('epoch', { epoch: 'e', afterSeq: 0 }), PING_FRAME, retryFrame(3_000));
+    const events = parse(
+      progressFrame({ phase: 'a' }),
+      farewellFrame('bye', { reason: 'shutdown', retryMs: 2_000 }),
+      resetFrame('epoch', { epoch: 'e', afterSeq: 0 }),
+      PING_FRAME,
+      retryFrame(3_000),
+    );
     expect(events).toEqual([
       { id: undefined, event: 'progress', data: '{"phase":"a"}' },
       { id: undefined, event: 'bye', data: '{"reason":"shutdown"}' },

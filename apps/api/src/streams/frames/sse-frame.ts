@@ -9,7 +9,9 @@ export const PING_FRAME = Buffer.from(': ping\n\n');
 
 /** JSON has no raw line ends, and those of a type are taken out, so no text of a user can begin a line of its own. */
 export function eventFrame(epoch: string, event: FlowEvent | ImportEvent): EventFrame {
-  const bytes = Buffer.from(`id: ${formatEventId(epoch, event.seq)}\nevent: ${event.type.replaceAll(/[\r\n]/g, ' ')}\ndata: ${JSON.stringify(event)}\n\n`);
+  const bytes = Buffer.from(
+    `id: ${formatEventId(epoch, event.seq)}\nevent: ${event.type.replaceAll(/[\r\n]/g, ' ')}\ndata: ${JSON.stringify(event)}\n\n`,
+  );
   return { seq: event.seq, isEnd: isEndEvent(event.type), bytes };
 }
 
@@ -54,7 +56,10 @@ export function* slices(frames: readonly EventFrame[], bytesMax: number): Genera
   if (from < frames.length) yield slice(frames, { from, to: frames.length });
 }
 
-function slice(frames: readonly EventFrame[], { from, to }: { from: number; to: number }): { frames: readonly EventFrame[]; bytes: Buffer } {
+function slice(
+  frames: readonly EventFrame[],
+  { from, to }: { from: number; to: number },
+): { frames: readonly EventFrame[]; bytes: Buffer } {
   const part = from === 0 && to === frames.length ? frames : frames.slice(from, to);
   const [first] = part;
   return { frames: part, bytes: part.length === 1 && first !== undefined ? first.bytes : Buffer.concat(part.map((frame) => frame.bytes)) };

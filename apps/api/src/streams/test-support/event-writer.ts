@@ -19,7 +19,10 @@ export type EventWriter = {
 export function createEventWriter({ database, updates }: { database: Database; updates: UpdatePublisher }): EventWriter {
   const append: EventWriter['append'] = (flowId, types, data = {}) =>
     database.transaction(async (client) => {
-      const numbered = await client.query<{ last: number }>('UPDATE millrace.flows SET seq_last = seq_last + $2 WHERE id = $1 RETURNING seq_last AS last', [flowId, types.length]);
+      const numbered = await client.query<{ last: number }>(
+        'UPDATE millrace.flows SET seq_last = seq_last + $2 WHERE id = $1 RETURNING seq_last AS last',
+        [flowId, types.length],
+      );
       const before = (numbered.rows[0]?.last ?? 0) - types.length;
       const written = await client.query<LoggedEvent>(
         `INSERT INTO millrace.events (subject_id, seq, workspace, type, phase, at, data)
@@ -32,13 +35,24 @@ export function createEventWriter({ database, updates }: { database: Database; u
   const announce: EventWriter['announce'] = async (events) => {
     const [first] = events;
     if (first === undefined) return;
-    await updates.publishEvents([{ workspace: WORKSPACE, subjectId: first.subjectId, json: JSON.stringify(events.map((event) => publicEvent(event))) }]);
+    await updates.publishEvents([
+      { workspace: WORKSPACE, subjectId: first.subjectId, json: JSON.stringify(events.map((event) => publicEvent(event))) },
+    ]);
   };
   return {
     newFlow: async () => {
       const [created] = await createFlows(database.hot, [
         {
-          workspace: WORKSPACE, createdBy: 'test', name: 'test', version: 1, inputJson: '{}', tags: {}, priority: 50, runAt: null, idempotency: null, dispatch: false,
+          workspace: WORKSPACE,
+          createdBy: 'test',
+          name: 'test',
+          version: 1,
+          inputJson: '{}',
+          tags: {},
+          priority: 50,
+          runAt: null,
+          idempotency: null,
+          dispatch: false,
           phases: [{ name: 'only', needs: [], dependants: [], attemptMax: 1, signal: null, waitTimeoutMs: null }],
           respond: () => ({ status: 202, body: {} }),
         },

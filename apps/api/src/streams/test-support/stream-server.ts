@@ -23,7 +23,10 @@ export type StreamServer = {
   stop(): Promise<void>;
 };
 
-export type StreamServerOptions = Partial<Pick<StreamHubDeps, 'isStillAllowed' | 'observer' | 'streamsPerKeyMax' | 'clock'>> & { database: Database; redisUrl?: string };
+export type StreamServerOptions = Partial<Pick<StreamHubDeps, 'isStillAllowed' | 'observer' | 'streamsPerKeyMax' | 'clock'>> & {
+  database: Database;
+  redisUrl?: string;
+};
 
 export function redisUrl(): string {
   const url = process.env['REDIS_URL'];
@@ -87,7 +90,16 @@ async function answer(route: Route, req: Request, res: Response): Promise<void> 
   const principal: Principal = { workspace: req.get('x-workspace') ?? 'default', role: 'viewer', keyId: req.get('x-key') ?? 'key' };
   try {
     const query = parseQuery(req.url, route);
-    const request: ApiRequest = { requestId: '', params: req.params as Record<string, string>, query, body: undefined, headers: req.headers, signal: new AbortController().signal, raw: { req, res }, principal };
+    const request: ApiRequest = {
+      requestId: '',
+      params: req.params as Record<string, string>,
+      query,
+      body: undefined,
+      headers: req.headers,
+      signal: new AbortController().signal,
+      raw: { req, res },
+      principal,
+    };
     const reply = await route.handler(request);
     if (reply !== undefined) res.status(reply.status).json(reply.body);
   } catch (error) {
@@ -98,7 +110,9 @@ async function answer(route: Route, req: Request, res: Response): Promise<void> 
 
 function closeServer(server: Server): Promise<void> {
   return new Promise((resolve) => {
-    server.close(() => { resolve(); });
+    server.close(() => {
+      resolve();
+    });
     server.closeIdleConnections();
   });
 }

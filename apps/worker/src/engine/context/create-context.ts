@@ -26,17 +26,30 @@ export type AttemptContext = {
   transaction: PhaseTransaction;
   /** Writes what is still buffered: log lines and the last progress. Before the phase's end is committed. */
   flush(): Promise<void>;
+  /** Ends what a handler that was left behind might still send in the name of the phase. */
+  abandon(): void;
 };
 
-export function createContext(deps: ContextDeps, running: RunningPhase, input: unknown): AttemptContext {
+export function createContext(
+  deps: ContextDeps,
+  running: RunningPhase,
+  given: { input: unknown; outputs: Record<string, unknown> },
+): AttemptContext {
   const { phase, signal } = running;
   const logging = createPhaseLog({ ...deps, phase });
   const progress = createPhaseProgress({ updates: deps.updates, phase, log: deps.log });
   const transaction = createPhaseTransaction(deps.database);
-  const steps = createPhaseSteps({ database: deps.database, phase, onFenced: () => { running.stop('lease-lost'); } });
+  const steps = createPhaseSteps({
+    database: deps.database,
+    phase,
+    onFenced: () => {
+      running.stop('lease-lost');
+    },
+  });
   const holder = { workspace: phase.workspace, token: `${phase.id}/${phase.fence}`, signal };
   return {
     transaction,
+    abandon: progress.abandon,
     flush: async () => {
       await Promise.all([logging.flush(), progress.finish()]);
     },
@@ -44,8 +57,8 @@ export function createContext(deps: ContextDeps, running: RunningPhase, input: u
       flowId: phase.flowId,
       phase: phase.name,
       workspace: phase.workspace,
-      input,
-      outputs: phase.outputs,
+      input: given.input,
+      outputs: given.outputs,
       attempt: phase.attempt,
       idempotencyKey: `${phase.id}-${phase.run}`,
       signal,

@@ -1,7 +1,8 @@
 // ctx.lock: a named lock shared by all processes, renewed while its holder works, with a fence that rises for ever.
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
-import { durationMs } from '@millrace/shared';
-import type { LockOptions } from '@millrace/sdk';
+import { AppError, durationMs, newId } from '@millrace/shared';
+import { PermanentError, type LockOptions } from '@millrace/sdk';
 import type { Keys, LockRequest, Locks } from '@millrace/redis';
 import { nextLockFence, type Database } from '@millrace/store';
 import { LockUnavailable } from '../outcome.ts';
@@ -9,41 +10,75 @@ import { LockUnavailable } from '../outcome.ts';
 export type NamedLockDeps = { locks: Locks; keys: Keys; database: Database };
 export type LockHolder = { workspace: string; token: string; signal: AbortSignal };
 
+type Lease = { signal: AbortSignal; fence: number };
+type NamedLockRequest<T> = { resource: string; options: LockOptions; fn: (lease: Lease) => Promise<T> | T };
+
+/** Of the time to live, counted from the start of the last renewal that succeeded. */
+const TRUSTED_SHARE = 0.85;
 const DEFAULTS = { ttl: '30s', tries: 10, retryDelay: '100ms' } as const;
 
+/** Locks that the function which runs now has taken further out, by key: it may take them again. */
+const heldOutside = new AsyncLocalStorage<ReadonlyMap<string, Lease>>();
+
 /**
- * Runs `fn` while holding the lock. Its `signal` aborts when the phase must stop or the lock could not be renewed.
- * @throws LockUnavailable when all tries failed.
+ * Runs `fn` while holding the lock. Its `signal` aborts when the phase must stop or the lock could not be renewed. Every call is a holder
+ * of its own, also within one handler, but for one inside `fn`: that goes on under the lock it has.
+ * @throws LockUnavailable when all tries failed. @throws AppError dependency-unavailable when Redis is away.
  */
-export async function withNamedLock<T>(
-  deps: NamedLockDeps,
-  holder: LockHolder,
-  request: { resource: string; options: LockOptions; fn: (lease: { signal: AbortSignal; fence: number }) => Promise<T> | T },
-): Promise<T> {
-  const lock: LockRequest = { key: deps.keys.lock(holder.workspace, request.resource), token: holder.token };
+export async function withNamedLock<T>(deps: NamedLockDeps, holder: LockHolder, request: NamedLockRequest<T>): Promise<T> {
+  const lock: LockRequest = { key: deps.keys.lock(holder.workspace, request.resource), token: `${holder.token}/${newId()}` };
+  const outside = heldOutside.getStore();
+  const outer = outside?.get(lock.key);
+  if (outer !== undefined) return request.fn(outer);
   const ttlMs = durationMs(request.options.ttl ?? DEFAULTS.ttl);
+  if (ttlMs < 1) throw new PermanentError('the ttl of a lock must be at least 1 ms');
   await acquire(deps, { lock, ttlMs, holder, request });
   const lost = new AbortController();
+  let renewedAtMs = performance.now();
+  const lose = () => {
+    lost.abort(new Error(`the lock "${request.resource}" was lost`));
+  };
   const renewal = setInterval(() => {
+    const triedAtMs = performance.now();
     deps.locks.renew([lock], ttlMs).then(
-      ([held]) => { if (held !== true) lost.abort(new Error(`the lock "${request.resource}" was lost`)); },
-      // Redis is away: the lock lives on until its end, and the next renewal tries again.
-      () => undefined,
+      ([held]) => {
+        renewedAtMs = triedAtMs;
+        if (held !== true) lose();
+      },
+      // Redis is away: the lock lives on until its end, and the next renewal tries again, as long as there is one before that end.
+      () => {
+        if (performance.now() - renewedAtMs > ttlMs * TRUSTED_SHARE) lose();
+      },
     );
   }, ttlMs / 3);
+  const held = new Map(outside);
   try {
-    return await request.fn({ signal: AbortSignal.any([holder.signal, lost.signal]), fence: await nextLockFence(deps.database.main) });
+    const lease: Lease = { signal: AbortSignal.any([holder.signal, lost.signal]), fence: await nextLockFence(deps.database.main) };
+    held.set(lock.key, lease);
+    return await heldOutside.run(held, async () => request.fn(lease));
   } finally {
     clearInterval(renewal);
+    // What `fn` left unawaited does not hold the lock any more.
+    held.delete(lock.key);
     await deps.locks.release([lock]).catch(() => undefined);
   }
 }
 
-async function acquire(deps: NamedLockDeps, { lock, ttlMs, holder, request }: { lock: LockRequest; ttlMs: number; holder: LockHolder; request: { resource: string; options: LockOptions } }): Promise<void> {
+async function acquire(
+  deps: NamedLockDeps,
+  {
+    lock,
+    ttlMs,
+    holder,
+    request,
+  }: { lock: LockRequest; ttlMs: number; holder: LockHolder; request: { resource: string; options: LockOptions } },
+): Promise<void> {
   const tries = request.options.tries ?? DEFAULTS.tries;
   const retryMs = durationMs(request.options.retryDelay ?? DEFAULTS.retryDelay);
   for (let attempt = 1; attempt <= tries; attempt += 1) {
-    const [held] = await deps.locks.acquire([lock], ttlMs);
+    const [held] = await deps.locks.acquire([lock], ttlMs).catch((error: unknown) => {
+      throw new AppError('dependency-unavailable', { detail: 'Redis is not available.' }, { cause: error });
+    });
     if (held === true) return;
     // Half to one and a half of the delay, so that those who wait do not come back in step.
     if (attempt < tries) await delay(retryMs * (0.5 + Math.random()), undefined, { signal: holder.signal });

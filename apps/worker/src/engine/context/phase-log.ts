@@ -12,7 +12,12 @@ const DATA_BYTES_MAX = 8_192;
 /** Lines of one attempt. What is beyond is counted and said in one last line. */
 const LINES_MAX = 10_000;
 
-export function createPhaseLog(deps: { database: Database; publisher: EventPublisher; phase: ClaimedPhase; log: Logger }): BufferedPhaseLog {
+export function createPhaseLog(deps: {
+  database: Database;
+  publisher: EventPublisher;
+  phase: ClaimedPhase;
+  log: Logger;
+}): BufferedPhaseLog {
   let waiting: LogLine[] = [];
   let accepted = 0;
   let dropped = 0;
@@ -41,13 +46,18 @@ export function createPhaseLog(deps: { database: Database; publisher: EventPubli
     }
     accepted += 1;
     waiting.push(toLine(level, message, data));
-    timer ??= setTimeout(() => { void flush(); }, FLUSH_EVERY_MS);
+    timer ??= setTimeout(() => {
+      void flush();
+    }, FLUSH_EVERY_MS);
   };
-  const at = (level: LogLevel) => (message: string, data?: Record<string, unknown>) => { add(level, message, data); };
+  const at = (level: LogLevel) => (message: string, data?: Record<string, unknown>) => {
+    add(level, message, data);
+  };
   return {
     log: { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') },
     flush: () => {
-      if (dropped > 0) waiting.push({ level: 'warn', message: `${dropped} more lines were dropped: an attempt may write ${LINES_MAX}`, data: {} });
+      if (dropped > 0)
+        waiting.push({ level: 'warn', message: `${dropped} more lines were dropped: an attempt may write ${LINES_MAX}`, data: {} });
       dropped = 0;
       return flush();
     },
@@ -57,5 +67,5 @@ export function createPhaseLog(deps: { database: Database; publisher: EventPubli
 function toLine(level: LogLevel, message: string, data: Record<string, unknown> | undefined): LogLine {
   const json = data === undefined ? undefined : storableJson(data, DATA_BYTES_MAX);
   const kept = json === undefined ? {} : json.ok ? { data: JSON.parse(json.text) as unknown } : { dataDropped: json.problem };
-  return { level, message: String(message).replaceAll('\0', '\\0').toWellFormed().slice(0, LIMITS.logMessageCharsMax), data: kept };
+  return { level, message: String(message).replaceAll('\0', '\\0').slice(0, LIMITS.logMessageCharsMax).toWellFormed(), data: kept };
 }

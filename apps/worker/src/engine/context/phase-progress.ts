@@ -8,12 +8,22 @@ export type PhaseProgress = {
   report(fraction: number, message?: string, detail?: unknown): void;
   /** Sends what the throttle still holds back and stops its timer. */
   finish(): Promise<void>;
+  /** Stops without sending: someone else reports on this phase now. */
+  abandon(): void;
 };
 
 const EVERY_MS = 250;
 const DETAIL_BYTES_MAX = 8_192;
 
-export function createPhaseProgress({ updates, phase, log }: { updates: UpdatePublisher; phase: ClaimedPhase; log: Logger }): PhaseProgress {
+export function createPhaseProgress({
+  updates,
+  phase,
+  log,
+}: {
+  updates: UpdatePublisher;
+  phase: ClaimedPhase;
+  log: Logger;
+}): PhaseProgress {
   let latest: Progress | undefined;
   let timer: NodeJS.Timeout | undefined;
   let finished = false;
@@ -23,7 +33,9 @@ export function createPhaseProgress({ updates, phase, log }: { updates: UpdatePu
     if (report === undefined) return;
     await updates
       .publishProgress([{ workspace: phase.workspace, subjectId: phase.flowId, phase: phase.name, json: JSON.stringify(report) }])
-      .catch((error: unknown) => { log.debug({ err: error }, 'progress was not published'); });
+      .catch((error: unknown) => {
+        log.debug({ err: error }, 'progress was not published');
+      });
   };
   const tick = () => {
     timer = undefined;
@@ -36,6 +48,11 @@ export function createPhaseProgress({ updates, phase, log }: { updates: UpdatePu
       if (finished) return;
       latest = toProgress(phase, { fraction, message, detail });
       if (timer === undefined) tick();
+    },
+    abandon: () => {
+      finished = true;
+      latest = undefined;
+      clearTimeout(timer);
     },
     finish: async () => {
       finished = true;
@@ -51,7 +68,7 @@ function toProgress(phase: ClaimedPhase, report: { fraction: number; message: st
     flowId: phase.flowId,
     phase: phase.name,
     fraction: Number.isFinite(report.fraction) ? Math.min(1, Math.max(0, report.fraction)) : 0,
-    ...(report.message === undefined ? {} : { message: report.message.slice(0, LIMITS.progressMessageCharsMax) }),
+    ...(report.message === undefined ? {} : { message: report.message.slice(0, LIMITS.progressMessageCharsMax).toWellFormed() }),
     ...(detail?.ok === true ? { detail: JSON.parse(detail.text) as unknown } : {}),
     at: new Date().toISOString(),
   };

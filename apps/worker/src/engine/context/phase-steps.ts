@@ -8,12 +8,24 @@ export type PhaseSteps = { run<T>(name: string, fn: () => Promise<T> | T): Promi
 const NAME_CHARS_MAX = 200;
 
 /** @param onFenced called when the fence refused a result: the lease is lost. */
-export function createPhaseSteps({ database, phase, onFenced }: { database: Database; phase: ClaimedPhase; onFenced: () => void }): PhaseSteps {
+export function createPhaseSteps({
+  database,
+  phase,
+  onFenced,
+}: {
+  database: Database;
+  phase: ClaimedPhase;
+  onFenced: () => void;
+}): PhaseSteps {
   let kept: Promise<Map<string, unknown>> | undefined;
   return {
     run: async <T>(name: string, fn: () => Promise<T> | T): Promise<T> => {
-      if (name === '' || name.length > NAME_CHARS_MAX) throw new PermanentError(`a step's name must have 1 to ${NAME_CHARS_MAX} characters`);
-      kept ??= readSteps(database.main, { id: phase.id, run: phase.run }).catch((error: unknown) => { throw asAppError(error); });
+      if (name === '' || name.length > NAME_CHARS_MAX || name.includes('\0') || !name.isWellFormed()) {
+        throw new PermanentError(`a step's name must have 1 to ${NAME_CHARS_MAX} characters, none of them NUL`);
+      }
+      kept ??= readSteps(database.main, { id: phase.id, run: phase.run }).catch((error: unknown) => {
+        throw asAppError(error);
+      });
       const known = await kept;
       // What was kept under this name is what this same code returned before.
       if (known.has(name)) return known.get(name) as T;
@@ -27,9 +39,17 @@ export function createPhaseSteps({ database, phase, onFenced }: { database: Data
   };
 }
 
-async function keep(deps: { database: Database; phase: ClaimedPhase; onFenced: () => void }, name: string, resultJson: string): Promise<void> {
+async function keep(
+  deps: { database: Database; phase: ClaimedPhase; onFenced: () => void },
+  name: string,
+  resultJson: string,
+): Promise<void> {
   const { phase } = deps;
-  const saved = await saveStep(deps.database.main, { phaseId: phase.id, run: phase.run, fence: phase.fence, name, resultJson }).catch((error: unknown) => { throw asAppError(error); });
+  const saved = await saveStep(deps.database.main, { phaseId: phase.id, run: phase.run, fence: phase.fence, name, resultJson }).catch(
+    (error: unknown) => {
+      throw asAppError(error);
+    },
+  );
   if (saved) return;
   deps.onFenced();
   throw new Error(`step "${name}" was not kept: this worker does not hold the phase any more`);

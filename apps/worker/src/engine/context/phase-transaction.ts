@@ -6,9 +6,12 @@ export type PhaseTransaction = {
   /** Runs `fn` inside the attempt's transaction; what a failing `fn` wrote is undone, what others wrote stays. */
   run<T>(fn: (client: TransactionClient) => Promise<T>): Promise<T>;
   isOpen(): boolean;
-  /** Runs `last` as the transaction's last statement and commits when it answers true; otherwise rolls back. */
+  /** Runs `last` as the transaction's last statement and commits when it answers true; otherwise rolls back. Nothing can be run after it. */
   commit<T>(last: (client: Queryable) => Promise<{ commit: boolean; result: T }>): Promise<T>;
-  /** Rolls back if it is open; cuts the connection when a handler that was left behind does not give its turn back. Never fails. */
+  /**
+   * Rolls back if it is open; cuts the connection when a handler that was left behind does not give its turn back. Never fails.
+   * Nothing can be run after it, so that whoever was left behind opens nothing that nobody would close.
+   */
   rollback(): void;
 };
 
@@ -16,76 +19,151 @@ export type PhaseTransaction = {
 const LEFT_BEHIND_MS = 1_000;
 
 export function createPhaseTransaction(database: Pick<Database, 'long'>): PhaseTransaction {
-  let client: Promise<PoolClient> | undefined;
-  let turn: Promise<unknown> = Promise.resolve();
-  // One connection can do one thing at a time: calls of one attempt take turns.
-  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
-    const mine = turn.then(work, work);
-    turn = mine.catch(() => undefined);
-    return mine;
-  };
+  let opened: OpenTransaction | undefined;
+  let used = false;
+  let ended = false;
+  const inTurn = createTurns();
   const close = async (statement: 'COMMIT' | 'ROLLBACK') => {
-    const open = await client;
-    client = undefined;
-    if (open === undefined) return;
+    const closing = opened;
+    opened = undefined;
+    if (closing === undefined) return;
     try {
-      await open.query(statement);
-      open.release();
+      await closing.client.query(statement);
+      closing.release();
     } catch (error) {
-      open.release(error instanceof Error ? error : new Error(String(error)));
-      if (statement === 'COMMIT') throw asAppError(error);
+      closing.release(true);
+      if (statement === 'COMMIT') throw closing.explain(error);
     }
   };
+  const refuseAfterEnd = async () => {
+    if (!ended) return;
+    await close('ROLLBACK');
+    throw new Error('the transaction of this attempt has ended');
+  };
   return {
-    run: (fn) =>
-      inTurn(async () => {
-        client ??= begin(database);
-        return withSavepoint(await client, fn);
-      }),
-    isOpen: () => client !== undefined,
+    run: (fn) => {
+      used = true;
+      return inTurn(async () => {
+        await refuseAfterEnd();
+        opened ??= await begin(database);
+        // The wait for a connection may outlast the attempt, and nobody would close what is opened after its end.
+        await refuseAfterEnd();
+        return withSavepoint(opened, fn);
+      });
+    },
+    isOpen: () => opened !== undefined,
     commit: (last) =>
       inTurn(async () => {
-        const open = await client;
-        if (open === undefined) throw new Error('no transaction is open');
+        ended = true;
+        if (opened === undefined) throw new Error('no transaction is open');
+        const { client, explain } = opened;
         try {
-          const { commit, result } = await last(open);
+          const { commit, result } = await last(client);
           await close(commit ? 'COMMIT' : 'ROLLBACK');
           return result;
         } catch (error) {
           await close('ROLLBACK');
-          throw asAppError(error);
+          throw explain(error);
         }
       }),
     rollback: () => {
+      ended = true;
+      if (!used) return;
       const cut = setTimeout(() => {
-        const open = client;
-        client = undefined;
-        open?.then((connection) => { connection.release(true); }, () => undefined);
+        opened?.release(true);
+        opened = undefined;
       }, LEFT_BEHIND_MS);
-      void inTurn(() => close('ROLLBACK')).finally(() => { clearTimeout(cut); });
+      void inTurn(() => close('ROLLBACK')).finally(() => {
+        clearTimeout(cut);
+      });
     },
   };
 }
 
-async function begin(database: Pick<Database, 'long'>): Promise<PoolClient> {
+// One connection can do one thing at a time: calls of one attempt take turns.
+function createTurns(): <T>(work: () => Promise<T>) => Promise<T> {
+  let turn: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const mine = turn.then(work, work);
+    turn = mine.catch(() => undefined);
+    return mine;
+  };
+}
+
+type OpenTransaction = {
+  client: PoolClient;
+  /** Gives the connection back; `broken` throws it away. */
+  release(broken?: boolean): void;
+  /** What a failure of the connection means for the attempt. */
+  explain(error: unknown): unknown;
+};
+
+/** idle_in_transaction_session_timeout */
+const IDLE_STATE = '25P03';
+/** What the handler's statements brought about themselves: deadlocks, waits for locks, statements that took too long. They cost an attempt. */
+const OWN_STATES = /^(40|55P03|57014|25P0)/;
+
+async function begin(database: Pick<Database, 'long'>): Promise<OpenTransaction> {
   const client = await connect(database.long);
+  let idled = false;
+  const onError = (error: Error) => {
+    idled ||= codeOf(error) === IDLE_STATE;
+  };
+  client.on('error', onError);
+  const opened: OpenTransaction = {
+    client,
+    release: (broken = false) => {
+      client.removeListener('error', onError);
+      client.release(broken);
+    },
+    explain: (error) => {
+      if (idled)
+        return new Error(
+          'the server ended the transaction because it was left idle: ctx.transaction is the last thing a handler should do',
+          { cause: error },
+        );
+      return OWN_STATES.test(codeOf(error) ?? '') ? error : asAppError(error);
+    },
+  };
   try {
     await client.query('BEGIN');
-    return client;
+    return opened;
   } catch (error) {
-    client.release(true);
+    opened.release(true);
     throw asAppError(error);
   }
 }
 
-async function withSavepoint<T>(client: PoolClient, fn: (client: TransactionClient) => Promise<T>): Promise<T> {
+// Only failures of this connection may mean "not now": what else `fn` throws, such as a refused connection to somewhere else, is its own.
+async function withSavepoint<T>(opened: OpenTransaction, fn: (client: TransactionClient) => Promise<T>): Promise<T> {
+  const { client } = opened;
+  let inUse = true;
+  const query = async (sql: string, values?: readonly unknown[]) => {
+    if (!inUse) throw new Error('the client of ctx.transaction was used after its function had ended');
+    return explained(opened, () => client.query(sql, values === undefined ? undefined : [...values]));
+  };
   try {
-    await client.query('SAVEPOINT handler');
-    const result = await fn({ query: (sql, values) => client.query(sql, values === undefined ? undefined : [...values]) as never });
-    await client.query('RELEASE SAVEPOINT handler');
+    await explained(opened, () => client.query('SAVEPOINT handler'));
+    const result = await fn({ query: query as TransactionClient['query'] });
+    inUse = false;
+    await explained(opened, () => client.query('RELEASE SAVEPOINT handler'));
     return result;
   } catch (error) {
+    inUse = false;
     await client.query('ROLLBACK TO SAVEPOINT handler').catch(() => undefined);
-    throw asAppError(error);
+    throw error;
   }
+}
+
+async function explained<T>(opened: OpenTransaction, send: () => Promise<T>): Promise<T> {
+  try {
+    return await send();
+  } catch (error) {
+    throw opened.explain(error);
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return typeof code === 'string' ? code : undefined;
 }

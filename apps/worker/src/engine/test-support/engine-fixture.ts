@@ -1,10 +1,30 @@
 // What tests of the engine need: real engines on a database and a Redis prefix of their own, and flows that are defined where they are used.
 import { createLogger, systemClock } from '@millrace/process';
 import { createJobDispatcher } from '@millrace/queue';
-import { beginConnecting, createCommandConnection, createKeys, createLocks, createUpdatePublisher, isReady, type Keys, type Locks, type RedisClient, type UpdatePublisher } from '@millrace/redis';
+import {
+  beginConnecting,
+  createCommandConnection,
+  createKeys,
+  createLocks,
+  createUpdatePublisher,
+  isReady,
+  type Keys,
+  type Locks,
+  type RedisClient,
+  type UpdatePublisher,
+} from '@millrace/redis';
 import { defineFlow, planPhases, type FlowDefinition, type PhaseDefinition } from '@millrace/sdk';
 import { isTerminalFlow, memberId, newId, type Dispatch, type FlowStatus } from '@millrace/shared';
-import { createDatabase, createFlows, readEvents, readFlow, type Database, type LoggedEvent, type StoredFlow, type StoredPhase } from '@millrace/store';
+import {
+  createDatabase,
+  createFlows,
+  readEvents,
+  readFlow,
+  type Database,
+  type LoggedEvent,
+  type StoredFlow,
+  type StoredPhase,
+} from '@millrace/store';
 import { createTestDatabase, eventually } from '@millrace/testing';
 import { z } from 'zod';
 import { createFlowDispatcher } from '../../services/dispatcher.ts';
@@ -50,7 +70,9 @@ export async function createEngineFixture(redisUrl: string = process.env['REDIS_
   beginConnecting(redis);
   const queue = { url: redisUrl, name: 'test-engine-queue', log, prefix: keys.queuePrefix() };
   const dispatcher = createJobDispatcher(queue);
-  await eventually(() => { if (!isReady(redis) || !dispatcher.isReady()) throw new Error('Redis is not ready'); });
+  await eventually(() => {
+    if (!isReady(redis) || !dispatcher.isReady()) throw new Error('Redis is not ready');
+  });
   const flows = new Map<string, FlowDefinition>();
   const locks = createLocks(redis);
   const updates = createUpdatePublisher({ client: redis, keys });
@@ -61,7 +83,14 @@ export async function createEngineFixture(redisUrl: string = process.env['REDIS_
     const publisher = createEventPublisher({ updates, log });
     const flowDispatcher = createFlowDispatcher({ database: own, dispatcher, windowMax: 1_000, log, onPass: () => undefined });
     const made = createFlowEngine({
-      database: own, locks, keys, updates, publisher, queue, log, concurrency,
+      database: own,
+      locks,
+      keys,
+      updates,
+      publisher,
+      queue,
+      log,
+      concurrency,
       registry: { get: (name) => flows.get(name), list: () => [...flows.values()] },
       dispatch: flowDispatcher.dispatch,
       openImported: () => Promise.reject(new Error('there are no imports here')),
@@ -91,7 +120,15 @@ export async function createEngineFixture(redisUrl: string = process.env['REDIS_
   const events = (flowId: string) => readEvents(database.main, { subjectId: flowId, limit: 1_000 });
 
   return {
-    url, database, redis, keys, locks, updates, engine, read, events,
+    url,
+    database,
+    redis,
+    keys,
+    locks,
+    updates,
+    engine,
+    read,
+    events,
     define: (phases, version = 1) => {
       const name = `flow-${flows.size + 1}`;
       // The handlers take whatever input their own test starts them with.
@@ -102,28 +139,47 @@ export async function createEngineFixture(redisUrl: string = process.env['REDIS_
       const definition = flows.get(name);
       const plan = definition === undefined ? undefined : planPhases(definition, input);
       if (definition === undefined || plan?.ok !== true) throw new Error(`${name} cannot be started: ${JSON.stringify(plan)}`);
-      const [made] = await createFlows(database.hot, [{
-        workspace: 'default', createdBy: 'test', name, version: version ?? definition.version, inputJson: JSON.stringify(input), tags: {}, priority: 50, runAt: null, idempotency: null, dispatch: true,
-        phases: plan.phases, respond: () => ({ status: 202, body: {} }),
-      }]);
+      const [made] = await createFlows(database.hot, [
+        {
+          workspace: 'default',
+          createdBy: 'test',
+          name,
+          version: version ?? definition.version,
+          inputJson: JSON.stringify(input),
+          tags: {},
+          priority: 50,
+          runAt: null,
+          idempotency: null,
+          dispatch: true,
+          phases: plan.phases,
+          respond: () => ({ status: 202, body: {} }),
+        },
+      ]);
       if (made?.kind !== 'created') throw new Error('the flow was not accepted');
       await dispatcher.dispatch('flow-phase', made.dispatches);
       return made.flowId;
     },
     dispatch: (jobs) => dispatcher.dispatch('flow-phase', jobs),
     ended: (flowId, withinMs = 10_000) =>
-      eventually(async () => {
-        const state = await read(flowId);
-        const status: FlowStatus = state.flow.status;
-        if (!isTerminalFlow(status)) throw new Error(`flow ${flowId} is ${status}: ${JSON.stringify(state.phases)}`);
-        return state;
-      }, { withinMs }),
+      eventually(
+        async () => {
+          const state = await read(flowId);
+          const status: FlowStatus = state.flow.status;
+          if (!isTerminalFlow(status)) throw new Error(`flow ${flowId} is ${status}: ${JSON.stringify(state.phases)}`);
+          return state;
+        },
+        { withinMs },
+      ),
     story: async (flowId) => {
       const all = await events(flowId);
-      if (all.some((event, index) => event.seq !== index + 1)) throw new Error(`the events of ${flowId} are numbered ${all.map((event) => event.seq).join(',')}`);
+      if (all.some((event, index) => event.seq !== index + 1))
+        throw new Error(`the events of ${flowId} are numbered ${all.map((event) => event.seq).join(',')}`);
       return all.map((event) => (event.phase === null ? event.type : `${event.type} ${event.phase}`));
     },
-    ledger: async (key) => (await database.main.query<{ phase: string }>('SELECT phase FROM selftest_ledger WHERE key = $1 ORDER BY phase', [key])).rows.map((row) => row.phase),
+    ledger: async (key) =>
+      (await database.main.query<{ phase: string }>('SELECT phase FROM selftest_ledger WHERE key = $1 ORDER BY phase', [key])).rows.map(
+        (row) => row.phase,
+      ),
     close: async () => {
       await Promise.all(closing.map((close) => close()));
       await Promise.all(dispatcher.queues().map((queueObject) => queueObject.obliterate({ force: true }).catch(() => undefined)));

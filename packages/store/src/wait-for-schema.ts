@@ -1,13 +1,23 @@
-// A worker that starts before its database, or before the migration, waits for them instead of ending.
+// A process that starts before its database, or before the migration, waits for them and says so instead of ending.
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Logger } from '@millrace/process';
-import { readMigrations, schemaVersion, type Database } from '@millrace/store';
+import type { Database } from './database.ts';
+import { readMigrations, schemaVersion } from './migrate.ts';
 
 const RETRY_MS = 500;
 const SAY_EVERY_MS = 10_000;
 
+type WarningLog = { warn(detail: object, text: string): void };
+
 /** Settles when the schema is at least the one this code needs. @throws the signal's reason when it aborts first. */
-export async function waitForSchema({ database, log, signal }: { database: Database; log: Logger; signal: AbortSignal }): Promise<void> {
+export async function waitForSchema({
+  database,
+  log,
+  signal,
+}: {
+  database: Pick<Database, 'main'>;
+  log: WarningLog;
+  signal: AbortSignal;
+}): Promise<void> {
   const needed = (await readMigrations()).length;
   let saidAt = Number.NEGATIVE_INFINITY;
   const say = (text: string, detail: object) => {

@@ -1,0 +1,219 @@
+// What a handler says while it works: log lines, progress, kept steps.
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { PhaseContext } from '@millrace/sdk';
+import { createLogger } from '@millrace/process';
+import { LIMITS } from '@millrace/shared';
+import { createSubscriberConnection, createSubscriptions, readProgress, type RedisClient, type Subscriptions } from '@millrace/redis';
+import { createEngineFixture, type EngineFixture } from '../test-support/engine-fixture.ts';
+
+const QUICK = { attempts: 3, backoff: { type: 'fixed', delay: 10 } } as const;
+let test: EngineFixture;
+let subscriber: RedisClient;
+let subscriptions: Subscriptions;
+
+beforeAll(async () => {
+  test = await createEngineFixture();
+  await test.engine();
+  subscriber = createSubscriberConnection({
+    url: process.env['REDIS_URL'] ?? '',
+    name: 'test',
+    log: createLogger({ name: 'test', level: 'silent' }),
+  });
+  await subscriber.connect();
+  subscriptions = createSubscriptions(subscriber);
+});
+
+afterAll(async () => {
+  subscriber.disconnect();
+  await test.close();
+});
+
+async function run(handler: (ctx: PhaseContext) => unknown, retry: object = { attempts: 1 }) {
+  const flowId = await test.start(test.define({ only: { retry, run: handler } }));
+  const {
+    phases: [phase],
+  } = await test.ended(flowId);
+  return { phase, flowId, logs: (await test.events(flowId)).filter((event) => event.type === 'log').map((event) => event.data) };
+}
+
+describe('ctx.log', () => {
+  it('writes lines in their order, all of them before the end of the phase', async () => {
+    const { flowId, logs } = await run((ctx) => {
+      ctx.log.debug('one');
+      ctx.log.info('two', { n: 2 });
+      ctx.log.warn('three');
+      ctx.log.error('four');
+    });
+    expect(logs).toEqual([
+      { level: 'debug', message: 'one' },
+      { level: 'info', message: 'two', data: { n: 2 } },
+      { level: 'warn', message: 'three' },
+      { level: 'error', message: 'four' },
+    ]);
+    expect((await test.story(flowId)).slice(-3)).toEqual(['log only', 'phase.completed only', 'flow.completed']);
+  });
+
+  it('writes the lines of a failed attempt before its failure', async () => {
+    const { flowId } = await run((ctx) => {
+      ctx.log.info('so far');
+      throw new Error('no');
+    });
+    expect((await test.story(flowId)).slice(-3)).toEqual(['log only', 'phase.failed only', 'flow.failed']);
+  });
+
+  it('cuts long messages, and keeps every line whatever characters stand in it or at the cut', async () => {
+    const { logs } = await run((ctx) => {
+      ctx.log.info(`${'x'.repeat(LIMITS.logMessageCharsMax - 1)}😀`);
+      ctx.log.info('NUL \0 and a lone \ud800');
+      ctx.log.info('after');
+    });
+    expect(logs).toHaveLength(3);
+    expect(String(logs[0]?.['message'])).toHaveLength(LIMITS.logMessageCharsMax);
+    expect(logs[1]?.['message']).toBe('NUL \\0 and a lone \ufffd');
+  });
+
+  it('drops data that cannot be kept, and says so on the line', async () => {
+    const circle: Record<string, unknown> = {};
+    circle['self'] = circle;
+    const { logs } = await run((ctx) => {
+      ctx.log.info('circle', circle);
+      ctx.log.info('large', { text: 'x'.repeat(10_000) });
+      ctx.log.info('NUL', { text: '\0' });
+    });
+    expect(
+      logs.map((line) => [line['message'], (line['data'] as { dataDropped?: string } | undefined)?.dataDropped ?? line['dataDropped']]),
+    ).toEqual([
+      ['circle', expect.stringContaining('circular')],
+      ['large', expect.stringContaining('larger')],
+      ['NUL', expect.stringContaining('NUL')],
+    ]);
+  });
+
+  it('stops at 10,000 lines of an attempt and says how many it dropped', async () => {
+    const { flowId } = await run((ctx) => {
+      for (let n = 0; n < 10_005; n += 1) ctx.log.info(`${n}`);
+    });
+    const found = await test.database.main.query<{ count: number; last: string }>(
+      "SELECT count(*)::int AS count, (array_agg(data->>'message' ORDER BY seq DESC))[1] AS last FROM millrace.events WHERE subject_id = $1 AND type = 'log'",
+      [flowId],
+    );
+    expect(found.rows[0]).toEqual({ count: 10_001, last: '5 more lines were dropped: an attempt may write 10000' });
+  });
+});
+
+describe('ctx.progress', () => {
+  it('sends the first report at once, few of many, and always the last', async () => {
+    const heard: { fraction: number }[] = [];
+    let listening: () => void = () => undefined;
+    const ready = new Promise<void>((resolve) => {
+      listening = resolve;
+    });
+    const flowId = await test.start(
+      test.define({
+        only: {
+          run: async (ctx: PhaseContext) => {
+            await ready;
+            for (let n = 0; n <= 1_000; n += 1) ctx.progress(n / 1_000, `${n}`);
+          },
+        },
+      }),
+    );
+    await subscriptions.add(test.keys.progressChannel('default', flowId), (text) => {
+      heard.push(JSON.parse(text) as { fraction: number });
+    });
+    listening();
+    await test.ended(flowId);
+    expect(heard.map((report) => report.fraction)).toEqual([0, 1]);
+    const kept = await readProgress(test.redis, test.keys.progressState('default', flowId));
+    expect(JSON.parse(kept['only'] ?? '')).toMatchObject({
+      flowId,
+      phase: 'only',
+      fraction: 1,
+      message: '1000',
+      at: expect.stringMatching(/Z$/),
+    });
+  });
+
+  it.each([
+    [-1, 0],
+    [2, 1],
+    [Number.NaN, 0],
+    [Number.POSITIVE_INFINITY, 0],
+    [0.25, 0.25],
+  ])('takes %p for %p', async (given, fraction) => {
+    const { flowId } = await run((ctx) => {
+      ctx.progress(given);
+    });
+    expect(JSON.parse((await readProgress(test.redis, test.keys.progressState('default', flowId)))['only'] ?? '')).toMatchObject({
+      fraction,
+    });
+  });
+
+  it('leaves out a detail that cannot be kept and cuts a long message between characters', async () => {
+    const { flowId, phase } = await run((ctx) => {
+      ctx.progress(0.5, `${'x'.repeat(LIMITS.progressMessageCharsMax - 1)}😀`, { n: 1n });
+    });
+    const report = JSON.parse((await readProgress(test.redis, test.keys.progressState('default', flowId)))['only'] ?? '') as {
+      message: string;
+      detail?: unknown;
+    };
+    expect([phase?.status, report.detail, report.message.length, report.message.isWellFormed()]).toEqual([
+      'completed',
+      undefined,
+      LIMITS.progressMessageCharsMax,
+      true,
+    ]);
+  });
+});
+
+describe('ctx.step', () => {
+  it('runs once and gives later attempts what was kept', async () => {
+    const ran: string[] = [];
+    const { phase } = await run(async (ctx) => {
+      const results = [];
+      for (const name of ['a', 'b', 'c']) {
+        results.push(
+          await ctx.step(name, () => {
+            ran.push(`${name}${ctx.attempt}`);
+            return { from: ctx.attempt };
+          }),
+        );
+        if (name === 'b' && ctx.attempt < 3) throw new Error('no');
+      }
+      return results;
+    }, QUICK);
+    expect(phase?.output).toEqual([{ from: 1 }, { from: 1 }, { from: 3 }]);
+    expect(ran).toEqual(['a1', 'b1', 'c3']);
+  });
+
+  it('keeps nothing of a step that throws, and null for one without a result', async () => {
+    const { phase } = await run(async (ctx) => {
+      const nothing = await ctx.step('nothing', () => undefined);
+      const late = await ctx.step('late', () => {
+        if (ctx.attempt === 1) throw new Error('no');
+        return ctx.attempt;
+      });
+      return [nothing ?? null, late];
+    }, QUICK);
+    expect(phase?.output).toEqual([null, 2]);
+  });
+
+  it.each<[string, string, () => unknown, RegExp]>([
+    ['a result that cannot be kept', 'bad', () => ({ n: 1n }), /step "bad" cannot be kept: it is not JSON/],
+    ['a result that is too large', 'big', () => 'x'.repeat(LIMITS.outputBytesMax), /step "big" cannot be kept: it is larger/],
+    ['no name', '', () => 1, /name must have 1 to 200/],
+    ['a name that is too long', 'x'.repeat(201), () => 1, /name must have 1 to 200/],
+  ])('fails the phase at once for %s', async (_, name, fn, message) => {
+    const { phase } = await run((ctx) => ctx.step(name, fn), QUICK);
+    expect(phase).toMatchObject({
+      status: 'failed',
+      attempts: 1,
+      error: { code: 'PermanentError', message: expect.stringMatching(message) },
+    });
+  });
+
+  it('fails the phase at once for a name that the database cannot keep', async () => {
+    const { phase } = await run((ctx) => ctx.step('a\0b', () => 1), QUICK);
+    expect(phase).toMatchObject({ status: 'failed', attempts: 1 });
+  });
+});
