@@ -131,3 +131,41 @@ describe('a worker that is asked to stop', () => {
     expect(reasons).toEqual([undefined, 'shutdown']);
   }, 60_000);
 });
+
+describe('a phase that kills its process', () => {
+  it('is quarantined after the third time, and its neighbours complete', async () => {
+    const startOne = () => stack.startWorker({ MILLRACE_FLOW_CONCURRENCY: '5' });
+    const neighbours = await Promise.all([1, 2, 3].map(() => startFlow(stack.client, 'selftest.sleep', { ms: 1_500 })));
+    const deadly = await startFlow(stack.client, 'selftest.crash');
+    // As a service manager would: whenever the worker dies, it is started again.
+    let isOver = false;
+    const supervised = (async () => {
+      for (let deaths = 0; !isOver && deaths < 10; deaths += 1) {
+        const worker = await startOne();
+        await Promise.race([
+          worker.exited,
+          eventually(
+            () => {
+              expect(isOver).toBe(true);
+            },
+            { withinMs: 120_000 },
+          ),
+        ]);
+      }
+    })();
+    const flow = await flowEnded(stack.client, deadly, 90_000);
+    expect(flow).toMatchObject({
+      status: 'failed',
+      phases: [{ status: 'quarantined', attempts: 0 }],
+      error: { code: 'crashed', phase: 'only' },
+    });
+    const lost = await stack.database.database.main.query("SELECT FROM millrace.attempts WHERE phase_id = $1 AND outcome = 'lost'", [
+      flow.phases[0]?.id,
+    ]);
+    expect(lost.rowCount).toBe(3);
+    const ended = await Promise.all(neighbours.map((id) => flowEnded(stack.client, id, 30_000)));
+    expect(ended.map(({ status }) => status)).toEqual(['completed', 'completed', 'completed']);
+    isOver = true;
+    await supervised;
+  }, 150_000);
+});

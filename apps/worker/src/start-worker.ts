@@ -10,10 +10,11 @@ import {
   type RunningProcess,
   type Service,
 } from '@millrace/process';
-import { createJobConsumer } from '@millrace/queue';
+import { createJobConsumer, type DeliveryOutcome } from '@millrace/queue';
 import { PermanentError, type FlowRegistry } from '@millrace/sdk';
 import { ensureSelftestTable, openImported, waitForSchema } from '@millrace/store';
 import { createFlowEngine } from './engine/create-flow-engine.ts';
+import type { Isolation } from './engine/isolation.ts';
 import { createImportEngine } from './imports/create-import-engine.ts';
 import { createImportReconciler } from './imports/import-reconciler.ts';
 import { createControlListener } from './services/control-listener.ts';
@@ -23,6 +24,7 @@ import { createWorkerConnections, type WorkerConnections } from './worker-connec
 import { createMetricsServer, createWorkerMetrics, type WorkerMetrics } from './worker-metrics.ts';
 
 const SERVICES_STOP_MS = 3_000;
+const KEPT_OUT_MS = 1_000;
 
 /** Constructs the worker and begins its start; it is ready when it has logged so. */
 export async function startWorker(frame: ProcessFrame): Promise<RunningProcess> {
@@ -71,13 +73,24 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
     log,
     queue: 'data-import',
     concurrency: config.importConcurrency,
-    handle: imports.handle,
+    handle: (job) => enterAndHandle(flows.isolation, () => imports.handle(job)),
   });
   metrics.gauge('millrace_phases_running', 'Phases this worker runs now.', () => flows.running.list().length);
   metrics.gauge('millrace_doorbells_failed', 'Event messages that could not be published.', publisher.failedCount);
   const metricsServer =
     config.metricsPort === undefined ? [] : [createMetricsServer({ metrics, port: config.metricsPort, host: config.host })];
   return { flowDispatcher, flows, imports, importConsumer, reconciler, metricsServer };
+}
+
+// Chunks stay out while a suspect phase runs alone in this process.
+async function enterAndHandle(isolation: Isolation, handle: () => Promise<DeliveryOutcome>): Promise<DeliveryOutcome> {
+  const leave = isolation.enter();
+  if (leave === null) return { kind: 'later', delayMs: KEPT_OUT_MS };
+  try {
+    return await handle();
+  } finally {
+    leave();
+  }
 }
 
 function start({ config, log }: ProcessFrame, connections: WorkerConnections, engines: Engines): RunningProcess {

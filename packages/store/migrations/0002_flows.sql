@@ -48,6 +48,8 @@ CREATE TABLE millrace.phases (
   attempts smallint NOT NULL DEFAULT 0,
   -- How often a process died under this phase.
   crashes smallint NOT NULL DEFAULT 0,
+  -- Whether it was the only work of its process when it last began. Only then is a crash surely its own doing.
+  alone boolean NOT NULL DEFAULT false,
   -- Rises with every dispatch; a delivery of an older one is stale.
   generation int NOT NULL DEFAULT 0,
   -- Rises with every claim; every commit of a worker checks it.

@@ -24,6 +24,7 @@ export type { FlowFilter, ListedFlow } from './flows/list-flows.ts';
 export { readFlow, readFlowHead } from './flows/read-flow.ts';
 export type { StoredFlow, StoredPhase } from './flows/read-flow.ts';
 export { OUTPUTS_BYTES_MAX, readOutputs } from './flows/read-outputs.ts';
+export { isCondemned, markAlone, quarantinePhase, SUSPECT_CRASHES } from './flows/quarantine.ts';
 export { releasePhases } from './flows/release-phases.ts';
 export type { PhaseRelease, ReleaseOutcome } from './flows/release-phases.ts';
 export { retryFlow } from './flows/retry-flow.ts';

@@ -8,6 +8,7 @@ import type { FlowRegistry } from '@millrace/sdk';
 import type { Database } from '@millrace/store';
 import type { ContextDeps } from './context/create-context.ts';
 import type { EventPublisher } from './event-publisher.ts';
+import { createIsolation, type Isolation } from './isolation.ts';
 import { createLeaseKeeper } from './lease-keeper.ts';
 import { createPhaseClaims } from './phase-claims.ts';
 import { createPhaseCommits } from './phase-commits.ts';
@@ -35,6 +36,8 @@ export type FlowEngineDeps = {
 
 export type FlowEngine = {
   readonly running: RunningPhases;
+  /** Other work of this process enters here too, so that a suspect can be alone. */
+  readonly isolation: Isolation;
   readonly consumer: JobConsumer;
   readonly leaseKeeper: Loop;
   /**
@@ -54,11 +57,13 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
   const running = createRunningPhases();
   const claims = createPhaseClaims({ ...deps, leaseMs: LEASE_MS });
   const commits = createPhaseCommits(deps);
+  const isolation = createIsolation(deps);
   const runner = createPhaseRunner({
     ...deps,
     claims,
     commits,
     running,
+    isolation,
     definitions: createPhaseDefinitions(deps.registry),
     random: Math.random,
   });
@@ -81,6 +86,7 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
   };
   return {
     running,
+    isolation,
     consumer,
     leaseKeeper,
     drain: async (deadlineMs) => {

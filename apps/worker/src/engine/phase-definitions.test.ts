@@ -30,6 +30,7 @@ const phase = (changes: Partial<ClaimedPhase> = {}): ClaimedPhase => {
     fence: 1,
     attempt: 1,
     attemptMax: 1,
+    crashes: 0,
     input: { width: '3' },
     outputs: {},
     startedAt: new Date(0),

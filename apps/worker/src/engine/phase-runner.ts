@@ -3,8 +3,9 @@ import type { Clock, Logger } from '@millrace/process';
 import type { DeliveryOutcome } from '@millrace/queue';
 import { DEFAULT_RETRY, LIMITS, storableJson, type JobRef, type RetryPolicy } from '@millrace/shared';
 import type { RunDefinition } from '@millrace/sdk';
-import { asAppError, isTransient, OUTPUTS_BYTES_MAX, readOutputs, type ClaimedPhase } from '@millrace/store';
+import { asAppError, isTransient, markAlone, OUTPUTS_BYTES_MAX, readOutputs, SUSPECT_CRASHES, type ClaimedPhase } from '@millrace/store';
 import { createContext, type AttemptContext, type ContextDeps } from './context/create-context.ts';
+import type { Isolation } from './isolation.ts';
 import { outcomeOfThrown, retryDelayMs, type PhaseOutcome } from './outcome.ts';
 import type { PhaseClaims } from './phase-claims.ts';
 import type { PhaseCommits } from './phase-commits.ts';
@@ -17,6 +18,7 @@ export type PhaseRunnerDeps = ContextDeps & {
   commits: PhaseCommits;
   definitions: PhaseDefinitions;
   running: RunningPhases;
+  isolation: Isolation;
   clock: Clock;
   log: Logger;
   workerId: string;
@@ -31,11 +33,14 @@ export type PhaseRunner = { handle(job: JobRef): Promise<DeliveryOutcome> };
 const LATER_MS_MAX = 5_000;
 const LATER_MS_MIN = 100;
 const UNAVAILABLE_RETRY_MS = 1_000;
+const ALONE_RETRY_MS = 5_000;
 const UNKNOWN_CODE_RETRY_MS = 10_000;
 
 export function createPhaseRunner(deps: PhaseRunnerDeps): PhaseRunner {
   return {
     handle: async (job) => {
+      const leave = deps.isolation.enter();
+      if (leave === null) return { kind: 'later', delayMs: UNAVAILABLE_RETRY_MS * (0.5 + deps.random()) };
       const claimedAtMs = deps.clock.monotonicMs();
       try {
         const claim = await deps.claims.claim(job);
@@ -49,6 +54,7 @@ export function createPhaseRunner(deps: PhaseRunnerDeps): PhaseRunner {
         return { kind: 'later', delayMs: UNAVAILABLE_RETRY_MS * (0.5 + deps.random()) };
       } finally {
         deps.claims.unlock(job.id);
+        leave();
       }
     },
   };
@@ -60,7 +66,7 @@ async function runClaimed(deps: PhaseRunnerDeps, phase: ClaimedPhase, claimedAtM
     const found = findDefinition(deps, phase);
     if (found.kind === 'unknown') return await writeInterrupted(deps, phase, { reason: found.reason, delayMs: UNKNOWN_CODE_RETRY_MS });
     if (found.kind === 'broken') return await writeEnd(deps, { running, retry: DEFAULT_RETRY, outcome: found.outcome });
-    return await runFound(deps, running, found);
+    return phase.crashes < SUSPECT_CRASHES ? await runFound(deps, running, found) : await runSuspect(deps, running, found);
   } finally {
     deps.running.remove(running);
   }
@@ -87,6 +93,16 @@ async function runFound(deps: PhaseRunnerDeps, running: RunningPhase, found: Fou
   const outcome = await runHandler(running, withPhaseLock(found), attempt.ctx);
   const retry: RetryPolicy = { attempts: running.phase.attemptMax, backoff: found.definition.retry?.backoff ?? DEFAULT_RETRY.backoff };
   return finishAttempt(deps, { running, attempt, retry, outcome });
+}
+
+// Processes have died while this phase ran in them. It may be innocent: it gets another try with nothing beside it, which will show.
+async function runSuspect(deps: PhaseRunnerDeps, running: RunningPhase, found: Found): Promise<DeliveryOutcome> {
+  const { phase } = running;
+  const ended = await deps.isolation.runAlone(async () => {
+    await markAlone(deps.database.main, phase);
+    return runFound(deps, running, found);
+  });
+  return ended === 'busy' ? writeInterrupted(deps, phase, { reason: 'must-run-alone', delayMs: ALONE_RETRY_MS }) : ended;
 }
 
 // Small results came with the claim; large ones are read for the one phase that needs them.

@@ -15,6 +15,7 @@ const claimed = (flowId: string, fence = 1): ClaimedPhase => ({
   fence,
   attempt: 1,
   attemptMax: 1,
+  crashes: 0,
   input: {},
   outputs: {},
   startedAt: new Date(0),

@@ -8,8 +8,10 @@ import {
   dispatchAgain,
   expiredLeases,
   failOverdueWait,
+  isCondemned,
   overdueWaits,
   postponeCheck,
+  quarantinePhase,
   releaseHeld,
   releasePhases,
   unclaimed,
@@ -70,9 +72,14 @@ async function reconcileImports(deps: ReconcilerDeps): Promise<number> {
 async function recoverLost({ database, publisher, dispatch, log }: ReconcilerDeps): Promise<number> {
   const expired = await expiredLeases(database.hot, ROWS_MAX);
   if (expired.length === 0) return 0;
+  const [condemned, lost] = [expired.filter(isCondemned), expired.filter((one) => !isCondemned(one))];
+  for (const one of condemned) {
+    publisher.publish((await quarantinePhase(database, one)).events);
+    log.error({ phaseId: one.id }, 'a phase is quarantined: its process died under it three times');
+  }
   const outcome = await releasePhases(
     database.hot,
-    expired.map(({ id, fence }) => ({ id, fence, outcome: 'lost', reason: 'lease-expired', delayMs: 0 })),
+    lost.map(({ id, fence }) => ({ id, fence, outcome: 'lost', reason: 'lease-expired', delayMs: 0 })),
   );
   publisher.publish(outcome.events);
   dispatch(outcome.dispatches);

@@ -102,7 +102,7 @@ async function accept(
       runAt,
       idempotency: null,
       dispatch,
-      phases: [{ name: 'only', needs: [], dependants: [], attemptMax: 4, signal: null, waitTimeoutMs: null }],
+      phases: [{ name: 'only', needs: [], dependants: [], attemptMax: 4, crashes: 0, signal: null, waitTimeoutMs: null }],
       respond: () => ({ status: 202, body: {} }),
     })),
   );
@@ -267,6 +267,7 @@ describe('the control listener', () => {
     fence: 1,
     attempt: 1,
     attemptMax: 1,
+    crashes: 0,
     input: {},
     outputs: {},
     startedAt: new Date(0),

@@ -37,14 +37,17 @@ UPDATE millrace.phases p SET due_at = NULL FROM due WHERE p.id = due.id AND p.id
   return result.rowCount ?? 0;
 }
 
+/** `crashes` before this one; `alone`: nothing ran beside it in its process. */
+export type LostClaim = { id: string; fence: number; crashes: number; alone: boolean };
+
 /** Running phases whose lease has run out: their fence names the claim that is to be declared lost. */
-export async function expiredLeases(hot: pg.Pool, limit: number): Promise<{ id: string; fence: number }[]> {
-  const result = await hot.query<{ id: string; fence: string }>({
+export async function expiredLeases(hot: pg.Pool, limit: number): Promise<LostClaim[]> {
+  const result = await hot.query<Omit<LostClaim, 'fence'> & { fence: string }>({
     name: 'expired-leases',
-    text: "SELECT id, fence FROM millrace.phases WHERE due_at <= now() AND status = 'running' ORDER BY due_at LIMIT $1",
+    text: "SELECT id, fence, crashes, alone FROM millrace.phases WHERE due_at <= now() AND status = 'running' ORDER BY due_at LIMIT $1",
     values: [limit],
   });
-  return result.rows.map((row) => ({ id: row.id, fence: Number(row.fence) }));
+  return result.rows.map((row) => ({ ...row, fence: Number(row.fence) }));
 }
 
 /** Waiting phases whose time is over. */

@@ -15,6 +15,8 @@ export type ClaimedPhase = {
   /** 1 for the first attempt. */
   attempt: number;
   attemptMax: number;
+  /** How often a process died under it. */
+  crashes: number;
   input: unknown;
   /** Results of the phases it needs, by name; null when they are too large to come with the claim: read them with readOutputs. */
   outputs: Record<string, unknown> | null;
@@ -42,11 +44,11 @@ WITH asked AS (
 ), claimed AS (
   UPDATE millrace.phases p
   SET status = 'running', fence = p.fence + 1, lease_owner = $4, due_at = now() + $5::int * interval '1 millisecond', dispatched = true,
-      started_at = clock_timestamp(), error = NULL
+      alone = false, started_at = clock_timestamp(), error = NULL
   FROM asked a JOIN locked f ON f.id = a.flow_id AND f.status IN ('queued', 'running', 'waiting')
   WHERE p.id = a.id AND p.id = ANY($1) AND p.generation = a.generation
     AND (p.status = 'queued' OR (p.status = 'retrying' AND p.due_at <= now() + interval '1 second'))
-  RETURNING p.id, p.generation, p.flow_id, p.name, p.fence, p.attempts, p.attempt_max, p.needs, p.started_at
+  RETURNING p.id, p.generation, p.flow_id, p.name, p.fence, p.attempts, p.attempt_max, p.crashes, p.needs, p.started_at
 ), starts AS (
   SELECT flow_id, count(*)::int AS count FROM claimed GROUP BY flow_id
 ), flows AS (
@@ -69,7 +71,7 @@ WITH asked AS (
 )
 SELECT (SELECT coalesce(json_agg(json_build_object('generation', c.generation, 'phase', json_build_object(
           'id', c.id, 'flowId', c.flow_id, 'workspace', l.workspace, 'flow', l.name, 'version', l.version, 'run', l.run, 'name', c.name,
-          'fence', c.fence, 'attempt', c.attempts + 1, 'attemptMax', c.attempt_max, 'input', l.input, 'startedAt', c.started_at,
+          'fence', c.fence, 'attempt', c.attempts + 1, 'attemptMax', c.attempt_max, 'crashes', c.crashes, 'input', l.input, 'startedAt', c.started_at,
           'outputs', CASE WHEN cardinality(c.needs) = 0 THEN '{}'
             WHEN (SELECT sum(octet_length(n.output::text)) FROM millrace.phases n WHERE n.id = ANY(c.needs)) > ${OUTPUTS_WITH_CLAIM_BYTES_MAX} THEN NULL
             ELSE (SELECT coalesce(json_object_agg(n.name, n.output), '{}') FROM millrace.phases n WHERE n.id = ANY(c.needs)) END))), '[]')

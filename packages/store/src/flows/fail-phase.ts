@@ -21,7 +21,7 @@ export type FailureOutcome = { committed: boolean; events: LoggedEvent[] };
 
 type FailedRow = { id: string; name: string; attempts: number; run_started_at: Date; due_at: Date | null };
 
-const NOT_OURS: FailureOutcome = { committed: false, events: [] };
+export const NOT_OURS: FailureOutcome = { committed: false, events: [] };
 
 export async function failPhase(database: Pick<Database, 'transaction'>, failure: PhaseFailure): Promise<FailureOutcome> {
   return database.transaction(async (client) => {
@@ -71,7 +71,13 @@ function retryEvent(row: FailedRow, failure: PhaseFailure): NewEvent {
   };
 }
 
-type EndedBranch = { flow: LockedFlow; row: Pick<FailedRow, 'id' | 'name' | 'attempts'>; error: PhaseError; wasActive: boolean };
+type EndedBranch = {
+  flow: LockedFlow;
+  row: Pick<FailedRow, 'id' | 'name' | 'attempts'>;
+  error: PhaseError;
+  wasActive: boolean;
+  type?: 'phase.failed' | 'phase.quarantined';
+};
 
 /** Fails a phase whose signal did not come in time. Nothing happens when it came after all, or when the time was not over. */
 export async function failOverdueWait(database: Pick<Database, 'transaction'>, phaseId: string): Promise<FailureOutcome> {
@@ -94,8 +100,14 @@ export async function failOverdueWait(database: Pick<Database, 'transaction'>, p
   });
 }
 
-// What needs this phase can never run: it is skipped, all the way down. Branches that do not depend on it go on.
-async function endBranch(client: Queryable, { flow, row, error: failure, wasActive }: EndedBranch): Promise<NewEvent[]> {
+/**
+ * Ends a phase's branch: what needs it can never run and is skipped, all the way down, while other branches go on. The flow ends when
+ * nothing is open any more. Answers the events to append.
+ */
+export async function endBranch(
+  client: Queryable,
+  { flow, row, error: failure, wasActive, type = 'phase.failed' }: EndedBranch,
+): Promise<NewEvent[]> {
   const skipped = await client.query<{ name: string }>({
     name: 'skip-dependants',
     text: `
@@ -109,7 +121,7 @@ UPDATE millrace.phases p SET status = 'skipped', finished_at = clock_timestamp()
   const error = { phase: row.name, ...shown(failure) };
   const end = await closePhases(client, flow, { count: 1 + skipped.rows.length, active: wasActive ? 1 : 0, failed: 1, error });
   return [
-    { type: 'phase.failed', phase: row.name, data: { attempt: row.attempts, error: shown(failure) } },
+    { type, phase: row.name, data: { attempt: row.attempts, error: shown(failure) } },
     ...skipped.rows.map(({ name }) => ({ type: 'phase.skipped', phase: name, data: { because: row.name } })),
     ...end,
   ];

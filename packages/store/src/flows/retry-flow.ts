@@ -38,7 +38,7 @@ WITH open AS (
   FROM millrace.phases p WHERE p.id > $1 AND p.id <= $2 AND p.status <> 'completed'
 )
 UPDATE millrace.phases p
-SET status = CASE WHEN o.needs_open > 0 THEN 'pending' WHEN p.signal IS NULL THEN 'queued' ELSE 'waiting' END, needs_open = o.needs_open, attempts = 0, crashes = 0,
+SET status = CASE WHEN o.needs_open > 0 THEN 'pending' WHEN p.signal IS NULL THEN 'queued' ELSE 'waiting' END, needs_open = o.needs_open, attempts = 0, crashes = 0, alone = false,
     dispatched = false, due_at = CASE WHEN o.needs_open = 0 THEN now() + p.wait_timeout_ms * interval '1 millisecond' END, lease_owner = NULL, output = NULL, error = NULL, started_at = NULL, finished_at = NULL
 FROM open o WHERE p.id = o.id RETURNING p.name, p.status`,
     values: [flowId, lastMemberId(flowId)],
