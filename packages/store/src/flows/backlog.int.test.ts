@@ -107,8 +107,8 @@ describe('expiredLeases', () => {
     await overdue(phaseId(1), 10);
     await overdue(phaseId(2), 20);
     expect(await expiredLeases(hot, 10)).toEqual([
-      { id: phaseId(2), fence: 1 },
-      { id: phaseId(1), fence: 1 },
+      { id: phaseId(2), fence: 1, crashes: 0, alone: false },
+      { id: phaseId(1), fence: 1, crashes: 0, alone: false },
     ]);
     expect(await expiredLeases(hot, 1)).toHaveLength(1);
   });

@@ -34,6 +34,7 @@ describe('a claim', () => {
       fence: 1,
       attempt: 1,
       attemptMax: 4,
+      crashes: 0,
       input: { n: 1 },
       outputs: {},
       startedAt: expect.any(Date),
