@@ -54,9 +54,10 @@ describe('a key', () => {
   it('can be revoked once, and only from its own workspace', async () => {
     const { id } = await add();
     expect(await revokeKey(test.database.main, { id, workspace: 'other' })).toBe(false);
-    expect(await findKey(test.database.main, id)).toBeDefined();
+    expect(await findKey(test.database.main, id)).toMatchObject({ id, workspace: 'default' });
     const outcomes = await Promise.all([1, 2, 3].map(() => revokeKey(test.database.main, { id, workspace: 'default' })));
     expect(outcomes.filter(Boolean)).toHaveLength(1);
+    expect(await findKey(test.database.main, id)).toBeUndefined();
   });
 
   it('makes its workspace when that is new, also twice at the same time', async () => {
