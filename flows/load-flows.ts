@@ -16,7 +16,14 @@ const definitionShape = z.object({
   version: z.number(),
   input: z.custom<z.ZodType>((value) => value !== null && typeof value === 'object' && 'safeParse' in value, 'must be a zod schema'),
   phases: z.union([
-    z.record(z.string(), z.object({ run: z.custom((value) => typeof value === 'function', 'must be a function') }).loose()),
+    z.record(
+      z.string(),
+      z.union([
+        z.object({ run: z.custom((value) => typeof value === 'function', 'must be a function') }).loose(),
+        z.object({ waitFor: z.object({ signal: z.string() }).loose() }).loose(),
+        z.object({ http: z.object({ url: z.unknown() }).loose() }).loose(),
+      ]),
+    ),
     z.custom((value) => typeof value === 'function'),
   ]),
 });

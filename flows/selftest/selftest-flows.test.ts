@@ -17,7 +17,7 @@ const shape = (name: string, input: unknown) => {
 const runPhase = async (name: string, phase: string, ctx: Partial<PhaseContext>) => {
   const table = phaseTable(flowNamed(name), ctx.input ?? {});
   const found = table[phase];
-  if (found === undefined || 'waitFor' in found) throw new Error(`phase ${phase} has no handler`);
+  if (found === undefined || !('run' in found)) throw new Error(`phase ${phase} has no handler`);
   return found.run(ctx as PhaseContext);
 };
 

@@ -3,7 +3,7 @@ import { isTerminalFlow } from '@millrace/shared';
 import type { Clock, Logger } from '@millrace/process';
 import type { JobDispatcher } from '@millrace/queue';
 import type { Keys, UpdatePublisher } from '@millrace/redis';
-import type { FlowRegistry } from '@millrace/sdk';
+import type { FlowPlanner } from '@millrace/sdk';
 import type { UploadStorage } from '@millrace/storage';
 import {
   cancelFlow,
@@ -64,7 +64,7 @@ export type BuildAppDeps = {
   updates: UpdatePublisher;
   dispatcher: JobDispatcher;
   dispatch: FlowDispatch;
-  registry: FlowRegistry;
+  planner: FlowPlanner;
   storage: UploadStorage;
   uploadLimits: SpoolLimits;
   hub: EventRoutesDeps['hub'];
@@ -113,7 +113,7 @@ export function buildApp(deps: BuildAppDeps): BuiltApp {
 
 function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
   const { database, clock, log } = deps;
-  const acceptor = createFlowAcceptor({ registry: deps.registry, clock });
+  const acceptor = createFlowAcceptor({ planner: deps.planner, clock });
   const cursors = createCursors({ secret: async () => (await deps.instance()).cursorSecret });
   const readProgress = createProgressReader({
     source: {

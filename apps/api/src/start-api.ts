@@ -14,7 +14,7 @@ import {
   isReady,
   readProgress,
 } from '@millrace/redis';
-import type { FlowRegistry } from '@millrace/sdk';
+import { createFlowPlanner, type FlowRegistry } from '@millrace/sdk';
 import { createLocalStorage } from '@millrace/storage';
 import { createDatabase, readInstance, readMigrations, schemaVersion, waitForSchema, type Database } from '@millrace/store';
 import { authenticatorOf, buildApp } from './build-app.ts';
@@ -90,7 +90,7 @@ async function createParts({ config, log }: ProcessFrame) {
   const servers = { database, redis: redis.access, updates: redis.updates, dispatcher, dispatch, storage };
   const { app, intake } = buildApp({
     ...servers,
-    registry,
+    planner: createFlowPlanner(registry),
     uploadLimits: uploadLimits(config),
     hub,
     authenticator,

@@ -38,7 +38,7 @@ export async function runPhases({ definition, input, rows, columns, batchSize = 
       signal: signal ?? new AbortController().signal,
     });
     const found = table[phase.name];
-    if (found === undefined || 'waitFor' in found) throw new Error(`phase ${phase.name} has no handler`);
+    if (found === undefined || !('run' in found)) throw new Error(`phase ${phase.name} has no handler`);
     const output: unknown = await found.run(ctx);
     run.outputs[phase.name] = JSON.parse(JSON.stringify(output));
   }

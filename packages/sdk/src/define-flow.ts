@@ -5,8 +5,8 @@ import type { PhaseContext } from './context.ts';
 
 export type PhaseHandler<Input, Output = unknown> = (ctx: PhaseContext<Input>) => Promise<Output> | Output;
 
-/** A phase that runs a handler, or one that waits for a signal. */
-export type PhaseDefinition<Input = unknown, Output = unknown> = RunDefinition<Input, Output> | WaitDefinition;
+/** A phase that runs a handler, one that calls a service over HTTP, or one that waits for a signal. */
+export type PhaseDefinition<Input = unknown, Output = unknown> = RunDefinition<Input, Output> | HttpDefinition<Input> | WaitDefinition;
 
 /** A phase that runs nothing: it waits, at no cost of a worker, until someone sends the signal. What was sent becomes its output. */
 export type WaitDefinition = {
@@ -19,10 +19,17 @@ export type WaitDefinition = {
   };
 };
 
-export type RunDefinition<Input = unknown, Output = unknown> = {
-  /** Names of the phases whose results this one works on. It runs when all of them are completed. */
+/** What a condition or a request is made from. */
+export type PhaseFacts<Input> = { input: Input; outputs: Record<string, unknown> };
+
+/** What every phase that takes a worker may say. */
+export type WorkOptions<Input> = {
+  /** Names of the phases whose results this one works on. It runs when all of them are completed, or skipped by their own condition. */
   needs?: readonly string[];
-  run: PhaseHandler<Input, Output>;
+  /** False skips the phase; what needs it goes on without its output. Must have no effects: it may be asked again. */
+  when?: (facts: PhaseFacts<Input>) => boolean;
+  /** A rate limit of the flow's `limits` that decides when the phase is dispatched; `key` gives each value of it a limit of its own. */
+  rateLimit?: { name: string; key?: (facts: { input: Input }) => string };
   /** Default: 4 attempts, exponential from 60 s, at most 10 min, a fifth of it random. */
   retry?: { attempts?: number; backoff?: BackoffPolicy };
   /** Soft: the signal aborts. Hard: the attempt ends as failed whatever the handler does. Default 25 min and 30 min. */
@@ -30,6 +37,29 @@ export type RunDefinition<Input = unknown, Output = unknown> = {
   /** A resource that only one running phase may hold, over all flows and processes of the workspace. */
   lock?: (ctx: { input: Input }) => string;
 };
+
+export type RunDefinition<Input = unknown, Output = unknown> = WorkOptions<Input> & {
+  run: PhaseHandler<Input, Output>;
+  /** Runs the handler in a child process of its own, which can be killed when it does not end. */
+  isolate?: boolean;
+};
+
+/** A phase in any language: a signed request to a service (Standard Webhooks), whose answer, at once or by callback, is the output. */
+export type HttpDefinition<Input = unknown> = WorkOptions<Input> & {
+  http: {
+    url: string | ((facts: PhaseFacts<Input>) => string);
+    /** Default: flowId, phase, attempt, input and outputs. */
+    body?: (facts: PhaseFacts<Input>) => unknown;
+    headers?: Readonly<Record<string, string>>;
+    /** Signs the request: `whsec_` and base64, as Standard Webhooks has it. A function, so that it is read when needed and kept nowhere. */
+    secret?: () => string | undefined;
+    /** How long an answer with 202 leaves for the callback. Default 24 h. */
+    callbackTimeout?: Duration;
+  };
+};
+
+/** So many units in each period. All windows of a limit hold at the same time. */
+export type RateWindow = { max: number; per: Duration };
 
 export type PhaseTable<Input> = Readonly<Record<string, PhaseDefinition<Input>>>;
 
@@ -41,6 +71,16 @@ export type FlowDefinition<Input = unknown> = {
   input: z.ZodType<Input>;
   /** The phases, or how many and which they are for this input (evaluated once, at start). */
   phases: PhaseTable<Input> | ((input: Input) => PhaseTable<Input>);
+  /** Rate limits by name, for `rateLimit` of phases and `ctx.rateLimit`. They are shared by all flows of the workspace that name them. */
+  limits?: Readonly<Record<string, readonly RateWindow[]>>;
+  /** Signals that handlers wait for with ctx.waitFor and that may come before. */
+  signals?: readonly string[];
+  /** The longest time from the flow's start to its end. Default: none. */
+  timeout?: Duration;
+  /** A flow that has not started after this time fails as expired. Default: it waits for ever. */
+  expiresIn?: Duration;
+  /** How long ended flows are kept, how many of them, and whether they are archived before they are deleted. Default: 90 days. */
+  retention?: { age?: Duration; count?: number; archive?: boolean };
 };
 
 /** Types a phase by the flow's input; with it, `needs` may be written out of line. */

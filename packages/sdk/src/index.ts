@@ -1,7 +1,22 @@
 // What users import to write flows.
 export type { ImportedRows, LockOptions, LogLevel, PhaseContext, PhaseLog, TransactionClient } from './context.ts';
 export { defineFlow, definePhase } from './define-flow.ts';
-export type { FlowDefinition, PhaseDefinition, PhaseHandler, PhaseTable, RunDefinition, WaitDefinition } from './define-flow.ts';
+export type {
+  FlowDefinition,
+  HttpDefinition,
+  PhaseDefinition,
+  PhaseFacts,
+  PhaseHandler,
+  PhaseTable,
+  RateWindow,
+  RunDefinition,
+  WaitDefinition,
+  WorkOptions,
+} from './define-flow.ts';
+export { createFlowPlanner } from './flow-planner.ts';
+export type { FlowPlan, FlowPlanner, PlannedFlow } from './flow-planner.ts';
+export { limitNameOf, windowsOf } from './rate-limits.ts';
+export type { PlannedWindow } from './rate-limits.ts';
 export { createFlowRegistry } from './registry.ts';
 export type { FlowRegistry } from './registry.ts';
 export { phaseTable, planPhases } from './plan-phases.ts';

@@ -13,7 +13,7 @@ const faultsOf = (phases: PhaseTable<unknown>) => {
 };
 const faultOfOne = (phase: Partial<PhaseDefinition>) => faultsOf({ only: { run, ...phase } as PhaseDefinition });
 
-const runs = { signal: null, waitTimeoutMs: null };
+const runs = { signal: null, waitTimeoutMs: null, rateKey: null };
 
 describe('planPhases', () => {
   it('numbers phases in the order they are written, with what each needs and what waits for it', () => {

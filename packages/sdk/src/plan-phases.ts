@@ -1,6 +1,7 @@
 // Turns a definition and an input into the phases that will be rows: order, needs, limits. Refuses what does not fit together.
 import { DEFAULT_RETRY, durationMs, LIMITS, type Duration } from '@millrace/shared';
-import type { FlowDefinition, PhaseDefinition, PhaseTable, RunDefinition, WaitDefinition } from './define-flow.ts';
+import type { FlowDefinition, PhaseDefinition, PhaseTable, WaitDefinition, WorkOptions } from './define-flow.ts';
+import { limitFaults, rateKeyOf } from './rate-limits.ts';
 
 /** `signal` and `waitTimeoutMs` are null for a phase that runs a handler; a timeout of null waits for ever. */
 export type PlannedPhase = {
@@ -11,6 +12,7 @@ export type PlannedPhase = {
   attemptMax: number;
   signal: string | null;
   waitTimeoutMs: number | null;
+  rateKey: string | null;
 };
 
 export type FlowFault = { phase: string | null; message: string };
@@ -28,7 +30,7 @@ export function phaseTable<Input>(definition: FlowDefinition<Input>, input: Inpu
 export function planPhases<Input>(definition: FlowDefinition<Input>, input: Input): PhasePlan {
   const table = phaseTable(definition, input);
   const names = Object.keys(table);
-  const faults = countFaults(names.length) ?? phaseFaults(table, names);
+  const faults = countFaults(names.length) ?? [...phaseFaults(table, names), ...limitFaults(definition, table)];
   if (faults.length > 0) return { ok: false, faults };
   const ordinals = new Map(names.map((name, ordinal) => [name, ordinal]));
   const phases = names.map((name, ordinal) => ({
@@ -37,6 +39,7 @@ export function planPhases<Input>(definition: FlowDefinition<Input>, input: Inpu
     needs: (table[name]?.needs ?? []).map((need) => ordinals.get(need) ?? -1),
     dependants: [] as number[],
     ...attemptsAndWait(table[name]),
+    rateKey: rateKeyOf(table[name], input),
   }));
   for (const phase of phases) for (const need of phase.needs) phases[need]?.dependants.push(phase.ordinal);
   const stuck = unreachable(phases);
@@ -88,11 +91,11 @@ function waitProblems({ waitFor }: WaitDefinition): string[] {
   return [...named, ...durationProblems({ 'waitFor.timeout': waitFor.timeout })];
 }
 
-function runProblems<Input>(phase: RunDefinition<Input>): string[] {
+function runProblems<Input>(phase: WorkOptions<Input>): string[] {
   return [...retryProblems(phase), ...durationProblems({ 'timeout.soft': phase.timeout?.soft, 'timeout.hard': phase.timeout?.hard })];
 }
 
-function retryProblems<Input>(phase: RunDefinition<Input>): string[] {
+function retryProblems<Input>(phase: WorkOptions<Input>): string[] {
   const { attempts = DEFAULT_RETRY.attempts, backoff = DEFAULT_RETRY.backoff } = phase.retry ?? {};
   const jitter = backoff.jitter ?? 0;
   return [

@@ -26,8 +26,20 @@ describe('createFlowRegistry', () => {
     expect(() => createFlowRegistry([flow('one', version)])).toThrow('flow "one": version must be a positive integer');
   });
 
-  it('refuses one name twice, also in two versions', () => {
-    expect(() => createFlowRegistry([flow('one'), flow('one', 2)])).toThrow('flow "one" is defined twice');
+  it('keeps the versions of a name apart, the latest first', () => {
+    const [first, second] = [flow('one'), flow('one', 2)];
+    const registry = createFlowRegistry([first, second]);
+    expect([registry.get('one'), registry.get('one', 1), registry.get('one', 2), registry.get('one', 3)]).toEqual([
+      second,
+      first,
+      second,
+      undefined,
+    ]);
+    expect(registry.list()).toEqual([second, first]);
+  });
+
+  it('refuses one version of a name twice', () => {
+    expect(() => createFlowRegistry([flow('one', 2), flow('one', 2)])).toThrow('flow "one" is defined twice in version 2');
   });
 });
 

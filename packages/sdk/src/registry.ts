@@ -1,22 +1,35 @@
-// All flow definitions a process knows, by name. Two definitions of one name are a fault of the configuration.
+// All flow definitions a process knows, by name and version. Flows keep the version they started with, so older ones may stand beside the latest.
 import type { FlowDefinition } from './define-flow.ts';
 
 export type FlowRegistry = {
-  get(name: string): FlowDefinition | undefined;
+  /** The definition in this version; without one, the latest. */
+  get(name: string, version?: number): FlowDefinition | undefined;
+  /** Every definition in every version, by name, the latest version of each first. */
   list(): readonly FlowDefinition[];
 };
 
 const FLOW_NAME_PATTERN = /^[a-z][a-z0-9._-]{0,99}$/;
 
-/** @throws Error naming the definition when a name is not allowed, taken twice, or a version is no positive integer. */
+/** @throws Error naming the definition when a name is not allowed, a version is taken twice, or is no positive integer. */
 export function createFlowRegistry(definitions: readonly FlowDefinition[]): FlowRegistry {
-  const byName = new Map<string, FlowDefinition>();
+  const byName = new Map<string, FlowDefinition[]>();
   for (const definition of definitions) {
     if (!FLOW_NAME_PATTERN.test(definition.name)) throw new Error(`flow name "${definition.name}" must match ${FLOW_NAME_PATTERN.source}`);
     if (!Number.isInteger(definition.version) || definition.version < 1)
       throw new Error(`flow "${definition.name}": version must be a positive integer`);
-    if (byName.has(definition.name)) throw new Error(`flow "${definition.name}" is defined twice`);
-    byName.set(definition.name, definition);
+    const versions = byName.get(definition.name) ?? [];
+    if (versions.some(({ version }) => version === definition.version))
+      throw new Error(`flow "${definition.name}" is defined twice in version ${definition.version}`);
+    byName.set(
+      definition.name,
+      [...versions, definition].sort((a, b) => b.version - a.version),
+    );
   }
-  return { get: (name) => byName.get(name), list: () => [...byName.values()] };
+  return {
+    get: (name, version) => {
+      const versions = byName.get(name);
+      return version === undefined ? versions?.[0] : versions?.find((definition) => definition.version === version);
+    },
+    list: () => [...byName.values()].flat(),
+  };
 }

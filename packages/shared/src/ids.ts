@@ -42,3 +42,8 @@ export function lastMemberId(groupId: string): string {
 export function isUuid(text: string): boolean {
   return UUID_PATTERN.test(text);
 }
+
+/** Milliseconds since 1970 that a UUIDv7 was made at. */
+export function timeOfId(id: string): number {
+  return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+}

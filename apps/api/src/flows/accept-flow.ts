@@ -1,9 +1,9 @@
 // From a validated body to a flow that the store can insert: definition, input, start time, phases. Nothing is written here.
 import { AppError, fieldError, LIMITS, storableJson, type NewFlowBody, type Principal } from '@millrace/shared';
-import { phaseTable, planPhases, type FlowDefinition, type FlowRegistry, type PhasePlan } from '@millrace/sdk';
+import type { FlowFault, FlowPlanner, PlannedFlow } from '@millrace/sdk';
 import type { Clock } from '@millrace/process';
 import type { NewFlow } from '@millrace/store';
-import { validate } from '../http/input/validate.ts';
+import { issuesError } from '../http/input/validate.ts';
 import { acceptedFlow } from './flow-links.ts';
 
 /** `dispatch` and `idempotency` are known later. */
@@ -16,23 +16,16 @@ export type FlowAcceptor = {
 
 const RUN_AT_AHEAD_YEARS_MAX = 10;
 
-export function createFlowAcceptor({ registry, clock }: { registry: FlowRegistry; clock: Clock }): FlowAcceptor {
-  // A fixed table of phases is planned once; one that depends on the input is planned for each.
-  const plans = new WeakMap<FlowDefinition, PhasePlan>();
-  const planOf = (definition: FlowDefinition, input: unknown): PhasePlan => {
-    if (typeof definition.phases === 'function') return planPhases(definition, input);
-    const known = plans.get(definition) ?? planPhases(definition, input);
-    plans.set(definition, known);
-    return known;
-  };
+export function createFlowAcceptor({ planner, clock }: { planner: FlowPlanner; clock: Clock }): FlowAcceptor {
   return {
     accept: (body, principal) => {
-      const runAt = startTime(body.runAt, clock.nowMs());
-      const definition = registry.get(body.flow);
-      if (definition === undefined) throw fieldError('unknown-flow', '/flow', 'No flow definition has this name.');
-      const input: unknown = validate(definition.input, body.input, '/input');
-      const plan = planOf(definition, input);
-      if (!plan.ok) throw invalidFlow(definition, input, plan.faults);
+      const nowMs = clock.nowMs();
+      const runAt = startTime(body.runAt, nowMs);
+      const { definition, phases, timeoutMs, expiresInMs } = planned(planner, body);
+      const extras = {
+        ...(timeoutMs === null ? {} : { timeoutMs }),
+        ...(expiresInMs === null ? {} : { expiresAt: new Date((runAt === null ? nowMs : Date.parse(runAt)) + expiresInMs).toISOString() }),
+      };
       return {
         workspace: principal.workspace,
         createdBy: principal.keyId,
@@ -42,11 +35,26 @@ export function createFlowAcceptor({ registry, clock }: { registry: FlowRegistry
         tags: body.tags,
         priority: body.priority,
         runAt,
-        phases: plan.phases,
+        phases,
+        ...(Object.keys(extras).length === 0 ? {} : { extras }),
         respond: (flowId) => ({ status: 202, body: acceptedFlow({ id: flowId, flow: definition.name, version: definition.version }) }),
       };
     },
   };
+}
+
+function planned(planner: FlowPlanner, body: NewFlowBody): PlannedFlow {
+  const plan = planner.plan(body.flow, body.input);
+  switch (plan.kind) {
+    case 'planned':
+      return plan.flow;
+    case 'unknown-flow':
+      throw fieldError('unknown-flow', '/flow', 'No flow definition has this name.');
+    case 'invalid-input':
+      throw issuesError(plan.issues, '/input');
+    case 'invalid-flow':
+      throw invalidFlow(plan.faults);
+  }
 }
 
 /** Null when the flow may start now, which a time in the past means too. */
@@ -71,12 +79,11 @@ function inputText(input: unknown): string {
   throw fieldError('validation', '/input', storable.problem);
 }
 
-function invalidFlow(definition: FlowDefinition, input: unknown, faults: readonly { phase: string | null; message: string }[]): AppError {
-  const names = Object.keys(phaseTable(definition, input));
+function invalidFlow(faults: readonly FlowFault[]): AppError {
   const errors = faults.slice(0, 50).map(({ phase, message }) => ({
     pointer: '/input',
     code: 'invalid-flow',
-    message: phase === null ? message : `phase ${names.indexOf(phase) + 1} (${phase.slice(0, 100)}): ${message}`,
+    message: phase === null ? message : `phase ${phase.slice(0, 100)}: ${message}`,
   }));
   return new AppError('invalid-flow', { detail: errors[0]?.message ?? 'The phases do not fit together.', errors });
 }

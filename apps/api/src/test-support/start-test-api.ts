@@ -13,7 +13,7 @@ import {
   type RedisClient,
 } from '@millrace/redis';
 import { createLocalStorage } from '@millrace/storage';
-import { createFlowRegistry, defineFlow, type FlowDefinition } from '@millrace/sdk';
+import { createFlowPlanner, createFlowRegistry, defineFlow, type FlowDefinition } from '@millrace/sdk';
 import { createDatabase, createKey, readInstance, readMigrations, schemaVersion, type Database } from '@millrace/store';
 import { createTestDatabase } from '@millrace/testing';
 import { randomBytes } from 'node:crypto';
@@ -97,7 +97,7 @@ export async function startTestApi({ outage = [] }: { outage?: readonly ('postgr
     updates: createUpdatePublisher({ client: commands, keys }),
     dispatcher,
     dispatch,
-    registry: createFlowRegistry(TEST_FLOWS),
+    planner: createFlowPlanner(createFlowRegistry(TEST_FLOWS)),
     hub,
     authenticator,
     instance,

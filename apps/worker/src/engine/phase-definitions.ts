@@ -27,13 +27,13 @@ export function createPhaseDefinitions(registry: FlowRegistry): PhaseDefinitions
   };
   return {
     find: (phase) => {
-      const definition = registry.get(phase.flow);
-      if (definition === undefined) return { kind: 'unknown', reason: 'unknown-flow' };
-      if (definition.version !== phase.version) return { kind: 'unknown', reason: 'unknown-version' };
+      const definition = registry.get(phase.flow, phase.version);
+      if (definition === undefined)
+        return { kind: 'unknown', reason: registry.get(phase.flow) === undefined ? 'unknown-flow' : 'unknown-version' };
       const { input, table } = prepare(phase, definition);
       const found = Object.hasOwn(table, phase.name) ? table[phase.name] : undefined;
       // A phase that waits for a signal is never dispatched.
-      return found === undefined || 'waitFor' in found
+      return found === undefined || !('run' in found)
         ? { kind: 'unknown', reason: 'unknown-phase' }
         : { kind: 'found', definition: found, input };
     },

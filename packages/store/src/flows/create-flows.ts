@@ -1,5 +1,5 @@
 // Accepts flows: one statement for many, with phases, first events and idempotency keys. After its commit they are the truth.
-import { AppError, memberId, newGroupId, type Dispatch } from '@millrace/shared';
+import { AppError, memberId, newGroupId, rankOf, type Dispatch } from '@millrace/shared';
 import type pg from 'pg';
 
 /** One phase as planned: ordinals count from 0 within the flow. */
@@ -11,6 +11,21 @@ export type NewPhase = {
   /** The signal it waits for instead of running, and for how long; null: it runs, or it waits for ever. */
   signal: string | null;
   waitTimeoutMs: number | null;
+  /** The rate limit that decides about its dispatch, if there is one. */
+  rateKey?: string | null;
+};
+
+/** What only some flows have. */
+export type FlowExtras = {
+  /** At most `limit` flows of this key run at a time in the workspace, first in first out. */
+  concurrency?: { key: string; limit: number };
+  /** RFC 3339: the flow fails when it has not started by then. */
+  expiresAt?: string;
+  /** The longest time from its start to its end. */
+  timeoutMs?: number;
+  /** The phase that started it. `key` is unique among the children of one run of that phase. */
+  parent?: { phaseId: string; run: number; key: string; policy: 'fail' | 'continue' | 'ignore'; awaited: boolean; depth: number };
+  scheduleId?: string;
 };
 
 export type NewFlow = {
@@ -25,6 +40,7 @@ export type NewFlow = {
   /** Null: now. */
   runAt: string | null;
   phases: readonly NewPhase[];
+  extras?: FlowExtras;
   idempotency: { route: string; key: string; bodyHash: Buffer } | null;
   /** Whether the ready phases may go to Redis at once. When false they stay in the backlog. */
   dispatch: boolean;
@@ -45,8 +61,8 @@ export const DISPATCH_GRACE_MS = 5_000;
 const INSERT_FLOWS = `
 WITH asked AS (
   SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::jsonb[], $6::jsonb[], $7::smallint[], $8::timestamptz[], $9::int[], $10::text[],
-                       $11::text[], $12::text[], $13::bytea[], $14::smallint[], $15::jsonb[], $16::int[], $17::int[])
-    AS a (id, workspace, name, version, input, tags, priority, run_at, phases, created_by, route, key, body_hash, status, response, ready, runnable)
+                       $11::text[], $12::text[], $13::bytea[], $14::smallint[], $15::jsonb[], $16::int[], $17::int[], $29::bigint[], $30::jsonb[])
+    AS a (id, workspace, name, version, input, tags, priority, run_at, phases, created_by, route, key, body_hash, status, response, ready, runnable, rank, extra)
 ), keyed AS (
   INSERT INTO millrace.idempotency_keys (workspace, route, key, body_hash, status, response)
   SELECT workspace, route, key, body_hash, status, response FROM asked WHERE key IS NOT NULL ORDER BY workspace, route, key
@@ -57,18 +73,29 @@ WITH asked AS (
 ), taken AS (
   SELECT a.* FROM asked a WHERE a.key IS NULL OR EXISTS (SELECT FROM keyed k WHERE (k.workspace, k.route, k.key) = (a.workspace, a.route, a.key))
 ), flows AS (
-  INSERT INTO millrace.flows (id, workspace, name, version, status, input, tags, priority, run_at, seq_last, phases_total, phases_open, phases_active, created_by)
+  INSERT INTO millrace.flows (id, workspace, name, version, status, input, tags, priority, run_at, seq_last, phases_total, phases_open, phases_active, created_by,
+    concurrency_key, concurrency_limit, admitted, expires_at, due_at, timeout_ms, parent_phase_id, parent_run, child_key, child_policy, child_awaited, depth, schedule_id)
   SELECT id, workspace, name, version, CASE WHEN runnable = 0 THEN 'waiting' ELSE 'queued' END, input, tags, priority, run_at,
-         1 + ready, phases, phases, runnable, created_by
+         1 + ready, phases, phases, runnable, created_by,
+         extra->>'key', coalesce((extra->>'limit')::int, 1), extra->>'key' IS NULL, (extra->>'expiresAt')::timestamptz, (extra->>'expiresAt')::timestamptz, (extra->>'timeoutMs')::int,
+         (extra->>'parentPhaseId')::uuid, (extra->>'parentRun')::int, extra->>'childKey', extra->>'childPolicy', coalesce((extra->>'childAwaited')::boolean, false),
+         coalesce((extra->>'depth')::smallint, 0), (extra->>'scheduleId')::uuid
   FROM taken
+), held AS (
+  INSERT INTO millrace.admissions (workspace, kind, key)
+  SELECT DISTINCT workspace, 'limit', extra->>'key' FROM taken WHERE extra->>'key' IS NOT NULL
+  UNION SELECT DISTINCT t.workspace, 'rate', p.rate_key FROM unnest($18::uuid[], $31::text[]) AS p (flow_id, rate_key) JOIN taken t ON t.id = p.flow_id WHERE p.rate_key IS NOT NULL
+  ORDER BY 1, 2, 3
+  ON CONFLICT DO NOTHING
 ), phases AS (
-  INSERT INTO millrace.phases (id, flow_id, workspace, name, status, priority, needs, dependants, needs_open, attempt_max, signal, wait_timeout_ms, generation, dispatched, due_at)
+  INSERT INTO millrace.phases (id, flow_id, workspace, name, status, priority, needs, dependants, needs_open, attempt_max, signal, wait_timeout_ms, generation, dispatched, rank, rate_key, held, due_at)
   SELECT p.id, p.flow_id, t.workspace, p.name, CASE WHEN p.needs_open > 0 THEN 'pending' WHEN p.signal IS NULL THEN 'queued' ELSE 'waiting' END, t.priority,
-         p.needs::uuid[], p.dependants::uuid[], p.needs_open, p.attempt_max, p.signal, p.wait_timeout_ms, CASE WHEN p.direct THEN 1 ELSE 0 END, p.direct,
+         p.needs::uuid[], p.dependants::uuid[], p.needs_open, p.attempt_max, p.signal, p.wait_timeout_ms, CASE WHEN p.direct THEN 1 ELSE 0 END, p.direct, t.rank, p.rate_key,
+         CASE WHEN p.needs_open > 0 OR p.signal IS NOT NULL THEN NULL WHEN t.extra->>'key' IS NOT NULL THEN 'limit' WHEN p.rate_key IS NOT NULL THEN 'rate' END,
          CASE WHEN p.direct THEN now() + $28::int * interval '1 millisecond' WHEN p.needs_open > 0 THEN NULL
               WHEN p.signal IS NULL THEN t.run_at ELSE greatest(t.run_at, now()) + p.wait_timeout_ms * interval '1 millisecond' END
-  FROM unnest($18::uuid[], $19::uuid[], $20::text[], $21::text[], $22::text[], $23::smallint[], $24::boolean[], $25::int[], $26::text[], $27::int[])
-    AS p (flow_id, id, name, needs, dependants, attempt_max, direct, needs_open, signal, wait_timeout_ms)
+  FROM unnest($18::uuid[], $19::uuid[], $20::text[], $21::text[], $22::text[], $23::smallint[], $24::boolean[], $25::int[], $26::text[], $27::int[], $31::text[])
+    AS p (flow_id, id, name, needs, dependants, attempt_max, direct, needs_open, signal, wait_timeout_ms, rate_key)
   JOIN taken t ON t.id = p.flow_id
 ), ready AS (
   SELECT p.flow_id, p.name, p.signal, 1 + row_number() OVER (PARTITION BY p.flow_id ORDER BY p.id) AS seq
@@ -98,7 +125,13 @@ type Prepared = { flow: NewFlow; id: string; status: number; body: unknown; dire
 function prepare(flow: NewFlow): Prepared {
   const id = newGroupId();
   const { status, body } = flow.respond(id);
-  return { flow, id, status, body, directCount: flow.dispatch && flow.runAt === null ? DIRECT_DISPATCH_MAX : 0 };
+  return {
+    flow,
+    id,
+    status,
+    body,
+    directCount: flow.dispatch && flow.runAt === null && flow.extras?.concurrency === undefined ? DIRECT_DISPATCH_MAX : 0,
+  };
 }
 
 function firstOfEachKey(entries: readonly Prepared[]): Prepared[] {
@@ -146,6 +179,9 @@ async function insert(hot: pg.Pool, entries: readonly Prepared[]): Promise<Set<s
       rows.map((row) => row.signal),
       rows.map((row) => row.waitTimeoutMs),
       DISPATCH_GRACE_MS,
+      entries.map((entry) => rankOf(entry.id, entry.flow.priority)),
+      entries.map((entry) => extrasJson(entry.flow.extras)),
+      rows.map((row) => row.rateKey),
     ],
   });
   return new Set(result.rows.map((row) => row.id));
@@ -162,12 +198,14 @@ type PhaseRow = {
   needsOpen: number;
   signal: string | null;
   waitTimeoutMs: number | null;
+  rateKey: string | null;
 };
 
 function phaseRows(entry: Prepared): PhaseRow[] {
   let direct = 0;
   return entry.flow.phases.map((phase, ordinal) => {
-    const goesDirectly = phase.needs.length === 0 && phase.signal === null && direct < entry.directCount;
+    const goesDirectly =
+      phase.needs.length === 0 && phase.signal === null && (phase.rateKey ?? null) === null && direct < entry.directCount;
     if (goesDirectly) direct += 1;
     return {
       flowId: entry.id,
@@ -180,8 +218,23 @@ function phaseRows(entry: Prepared): PhaseRow[] {
       needsOpen: phase.needs.length,
       signal: phase.signal,
       waitTimeoutMs: phase.waitTimeoutMs,
+      rateKey: phase.rateKey ?? null,
     };
   });
+}
+
+function extrasJson(extras: FlowExtras | undefined): string | null {
+  if (extras === undefined) return null;
+  const { concurrency, parent, ...rest } = extras;
+  const child = parent && {
+    parentPhaseId: parent.phaseId,
+    parentRun: parent.run,
+    childKey: parent.key,
+    childPolicy: parent.policy,
+    childAwaited: parent.awaited,
+    depth: parent.depth,
+  };
+  return JSON.stringify({ ...rest, ...concurrency, ...child });
 }
 
 // unnest cannot take an array of arrays of different lengths, so inner arrays travel as their text form.

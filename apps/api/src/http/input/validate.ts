@@ -13,7 +13,12 @@ const ERRORS_MAX = 50;
 export function validate<Schema extends z.ZodType>(schema: Schema, value: unknown, pointerPrefix = ''): z.output<Schema> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw validationError(parsed.error.issues.flatMap((issue) => fieldErrors(issue, pointerPrefix)));
+  throw issuesError(parsed.error.issues, pointerPrefix);
+}
+
+/** The 422 for what a schema found. */
+export function issuesError(issues: readonly z.core.$ZodIssue[], pointerPrefix = ''): AppError {
+  return validationError(issues.flatMap((issue) => fieldErrors(issue, pointerPrefix)));
 }
 
 /** A 422 for several faults at once. */

@@ -91,7 +91,10 @@ export async function createEngineFixture(redisUrl: string = process.env['REDIS_
       queue,
       log,
       concurrency,
-      registry: { get: (name) => flows.get(name), list: () => [...flows.values()] },
+      registry: {
+        get: (name, version) => (version === undefined || flows.get(name)?.version === version ? flows.get(name) : undefined),
+        list: () => [...flows.values()],
+      },
       dispatch: flowDispatcher.dispatch,
       openImported: () => Promise.reject(new Error('there are no imports here')),
       clock: systemClock,
