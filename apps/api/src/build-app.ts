@@ -125,7 +125,7 @@ function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
   const actions = createFlowActions({
     cancelFlow: (target) => cancelFlow(database, target),
     retryFlow: (target) => retryFlow(database, target),
-    sendSignal: (signal) => sendSignal(database, signal),
+    sendSignal: (signal) => sendSignal(database, signal, (flow) => deps.planner.declaresSignal(flow, signal.name)),
     updates: deps.updates,
     dispatch: (dispatches) => {
       deps.dispatch.send([...dispatches]);

@@ -1,5 +1,5 @@
 // What users import to write flows.
-export type { ImportedRows, LockOptions, LogLevel, PhaseContext, PhaseLog, TransactionClient } from './context.ts';
+export type { ChildFlow, ImportedRows, LockOptions, LogLevel, PhaseContext, PhaseLog, StartOptions, TransactionClient } from './context.ts';
 export { defineFlow, definePhase } from './define-flow.ts';
 export type {
   FlowDefinition,
@@ -22,3 +22,4 @@ export type { FlowRegistry } from './registry.ts';
 export { phaseTable, planPhases } from './plan-phases.ts';
 export type { FlowFault, PhasePlan, PlannedPhase } from './plan-phases.ts';
 export { isPermanentError, PermanentError } from './permanent-error.ts';
+export { ChildFlowFailed, SignalTimeout } from './wait-errors.ts';

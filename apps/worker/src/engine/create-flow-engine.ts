@@ -4,7 +4,7 @@ import { withTimeout, type Clock, type Logger, type Loop } from '@millrace/proce
 import { createJobConsumer, type JobConsumer, type QueueConnectionOptions } from '@millrace/queue';
 import type { Keys, Locks, UpdatePublisher } from '@millrace/redis';
 import type { Dispatch } from '@millrace/shared';
-import type { FlowRegistry } from '@millrace/sdk';
+import type { FlowPlanner, FlowRegistry } from '@millrace/sdk';
 import type { Database } from '@millrace/store';
 import type { ContextDeps } from './context/create-context.ts';
 import type { EventPublisher } from './event-publisher.ts';
@@ -24,7 +24,9 @@ export type FlowEngineDeps = {
   updates: UpdatePublisher;
   publisher: EventPublisher;
   registry: FlowRegistry;
+  planner: FlowPlanner;
   dispatch(dispatches: readonly Dispatch[]): void;
+  onFreed(freed: { children: boolean; admissions: boolean }): void;
   openImported: ContextDeps['openImported'];
   clock: Clock;
   log: Logger;

@@ -16,6 +16,7 @@ import {
   releasePhases,
   unclaimed,
   undeliveredSignals,
+  wakePhases,
   type Database,
 } from '@millrace/store';
 import type { EventPublisher } from '../engine/event-publisher.ts';
@@ -96,7 +97,11 @@ async function endWaits({ database, publisher, dispatch }: ReconcilerDeps): Prom
     dispatch(outcome.dispatches);
   }
   const overdue = await overdueWaits(database.hot, ROWS_MAX);
-  for (const id of overdue) publisher.publish((await failOverdueWait(database, id)).events);
+  for (const { id, suspended } of overdue) if (suspended === null) publisher.publish((await failOverdueWait(database, id)).events);
+  const sleepers = overdue.filter(({ suspended }) => suspended !== null).map(({ id }) => id);
+  const woken = await wakePhases(database.hot, { ids: sleepers, reason: 'time', onlyDue: true });
+  publisher.publish(woken.events);
+  dispatch(woken.dispatches);
   return Math.max(kept.length, overdue.length);
 }
 
