@@ -50,11 +50,11 @@ export async function expiredLeases(hot: pg.Pool, limit: number): Promise<LostCl
   return result.rows.map((row) => ({ ...row, fence: Number(row.fence) }));
 }
 
-/** Waiting phases whose time is over. */
+/** Phases that wait for a signal and whose time is over. */
 export async function overdueWaits(hot: pg.Pool, limit: number): Promise<string[]> {
   const result = await hot.query<{ id: string }>({
     name: 'overdue-waits',
-    text: "SELECT id FROM millrace.phases WHERE due_at <= now() AND status = 'waiting' ORDER BY due_at LIMIT $1",
+    text: "SELECT id FROM millrace.phases WHERE due_at <= now() AND status = 'waiting' AND signal IS NOT NULL ORDER BY due_at LIMIT $1",
     values: [limit],
   });
   return result.rows.map((row) => row.id);
