@@ -2,8 +2,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { createMicroBatcher, type Logger } from '@millrace/process';
 import type { Dispatch } from '@millrace/shared';
-import { asAppError, completePhases, failPhase, isDataFault, isTransient, releasePhases } from '@millrace/store';
-import type { CompletionOutcome, Database, PhaseCompletion, PhaseFailure, PhaseRelease, Queryable } from '@millrace/store';
+import { asAppError, awaitCallback, completePhases, failPhase, isDataFault, isTransient, releasePhases } from '@millrace/store';
+import type { CallbackWait, CompletionOutcome, Database, PhaseCompletion, PhaseFailure, PhaseRelease, Queryable } from '@millrace/store';
 import type { EventPublisher } from './event-publisher.ts';
 
 export type PhaseCommits = {
@@ -14,6 +14,8 @@ export type PhaseCommits = {
   announce(outcome: CompletionOutcome): void;
   fail(failure: PhaseFailure): Promise<boolean>;
   release(release: PhaseRelease): Promise<boolean>;
+  /** Parks the phase until its service calls back. */
+  awaitCallback(wait: CallbackWait): Promise<boolean>;
   drain(): Promise<void>;
 };
 
@@ -61,6 +63,11 @@ export function createPhaseCommits(deps: PhaseCommitsDeps): PhaseCommits {
       return outcome.committed;
     },
     release: (release) => releases.add(release),
+    awaitCallback: async (wait) => {
+      const outcome = await throughOutage(() => awaitCallback(deps.database, wait));
+      deps.publisher.publish(outcome.events);
+      return outcome.committed;
+    },
     drain: async () => {
       await completions.drain();
       await releases.drain();

@@ -193,6 +193,9 @@ async function writeEnd(
       if (outcome.reason === 'lease-lost') giveBack(deps, running.phase);
       deps.onEnd({ phase: running.phase, outcome: outcome.kind, committed: false });
       return { kind: 'finished' };
+    case 'waiting':
+      deps.onEnd({ phase: running.phase, outcome: outcome.kind, committed: outcome.committed });
+      return { kind: 'finished' };
     case 'completed':
       deps.onEnd({ phase: running.phase, outcome: outcome.kind, committed: false });
       return { kind: 'finished' };
@@ -213,11 +216,12 @@ async function writeFailed(
   deps: PhaseRunnerDeps,
   { phase, retry, outcome }: { phase: ClaimedPhase; retry: RetryPolicy; outcome: PhaseOutcome & { kind: 'failed' } },
 ): Promise<DeliveryOutcome> {
-  const delayMs = retryDelayMs(
+  const policyMs = retryDelayMs(
     { attempt: phase.attempt, attemptMax: phase.attemptMax, permanent: outcome.permanent },
     retry,
     deps.random(),
   );
+  const delayMs = policyMs === null ? null : (outcome.retryAfterMs ?? policyMs);
   const committed = await deps.commits.fail({
     id: phase.id,
     fence: phase.fence,

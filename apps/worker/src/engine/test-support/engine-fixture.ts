@@ -60,6 +60,8 @@ export type EngineFixture = {
 
 const log = createLogger({ name: 'test', level: 'silent' });
 const DRAIN_MS = 200;
+/** Signs requests of http phases that have no secret of their own. */
+export const TEST_HTTP_SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
 let fixtures = 0;
 
 export async function createEngineFixture(redisUrl: string = process.env['REDIS_URL'] ?? ''): Promise<EngineFixture> {
@@ -96,6 +98,7 @@ export async function createEngineFixture(redisUrl: string = process.env['REDIS_
         list: () => [...flows.values()],
       },
       dispatch: flowDispatcher.dispatch,
+      http: { callbackUrl: 'http://api.test/v1/callbacks', secret: TEST_HTTP_SECRET },
       openImported: () => Promise.reject(new Error('there are no imports here')),
       clock: systemClock,
       workerId: `test:${newId().slice(-6)}`,
