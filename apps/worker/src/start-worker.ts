@@ -63,6 +63,7 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
       if (rows === undefined) throw new PermanentError(`there is no completed import ${target.importId}`);
       return rows;
     },
+    http: { callbackUrl: `${config.publicUrl}/v1/callbacks`, secret: config.httpSecret },
     clock: systemClock,
     log,
     concurrency: config.flowConcurrency,

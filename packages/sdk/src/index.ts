@@ -4,6 +4,7 @@ export { defineFlow, definePhase } from './define-flow.ts';
 export type {
   FlowDefinition,
   HttpDefinition,
+  HttpMessage,
   PhaseDefinition,
   PhaseFacts,
   PhaseHandler,
@@ -17,6 +18,7 @@ export { createFlowPlanner } from './flow-planner.ts';
 export type { FlowPlan, FlowPlanner, PlannedFlow } from './flow-planner.ts';
 export { limitNameOf, windowsOf } from './rate-limits.ts';
 export type { PlannedWindow } from './rate-limits.ts';
+export { headerProblems, urlProblems } from './http-problems.ts';
 export { createFlowRegistry } from './registry.ts';
 export type { FlowRegistry } from './registry.ts';
 export { phaseTable, planPhases } from './plan-phases.ts';

@@ -15,6 +15,10 @@ export {
   takeBacklog,
   unclaimed,
 } from './flows/backlog.ts';
+export { mintCallbackToken } from './flows/callback-token.ts';
+export type { CallbackRight } from './flows/callback-token.ts';
+export { awaitCallback, completeCallback, failCallback, failOverdueCallbacks } from './flows/callbacks.ts';
+export type { CallbackFailure, CallbackOutcome, CallbackWait } from './flows/callbacks.ts';
 export { cancelFlow } from './flows/cancel-flow.ts';
 export type { FlowActionOutcome } from './flows/cancel-flow.ts';
 export { claimPhases } from './flows/claim-phases.ts';

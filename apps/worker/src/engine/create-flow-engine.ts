@@ -8,6 +8,7 @@ import type { FlowPlanner, FlowRegistry } from '@millrace/sdk';
 import type { Database } from '@millrace/store';
 import type { ContextDeps } from './context/create-context.ts';
 import type { EventPublisher } from './event-publisher.ts';
+import { createHttpPhases, type HttpSettings } from './http/http-phases.ts';
 import { createIsolation, type Isolation } from './isolation.ts';
 import { createLeaseKeeper } from './lease-keeper.ts';
 import { createPhaseClaims } from './phase-claims.ts';
@@ -28,6 +29,7 @@ export type FlowEngineDeps = {
   dispatch(dispatches: readonly Dispatch[]): void;
   onFreed(freed: { children: boolean; admissions: boolean }): void;
   openImported: ContextDeps['openImported'];
+  http: HttpSettings;
   clock: Clock;
   log: Logger;
   workerId: string;
@@ -67,7 +69,7 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
     commits,
     running,
     isolation,
-    definitions: createPhaseDefinitions(deps.registry),
+    definitions: createPhaseDefinitions(deps.registry, createHttpPhases({ ...deps, commits })),
     random: Math.random,
   });
   const consumer = createJobConsumer({ ...deps.queue, queue: 'flow-phase', concurrency: deps.concurrency, handle: runner.handle });

@@ -2,8 +2,18 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { createMicroBatcher, type Logger } from '@millrace/process';
 import { isEndEvent, type Dispatch } from '@millrace/shared';
-import { asAppError, completePhases, failPhase, isDataFault, isTransient, releasePhases, suspendPhases } from '@millrace/store';
+import {
+  asAppError,
+  awaitCallback,
+  completePhases,
+  failPhase,
+  isDataFault,
+  isTransient,
+  releasePhases,
+  suspendPhases,
+} from '@millrace/store';
 import type {
+  CallbackWait,
   CompletionOutcome,
   ContinuedPhase,
   Database,
@@ -25,6 +35,8 @@ export type PhaseCommits = {
   release(release: PhaseRelease): Promise<boolean>;
   /** False when the fence refused it. */
   suspend(suspension: PhaseSuspension): Promise<boolean>;
+  /** Parks the phase until its service calls back. */
+  awaitCallback(wait: CallbackWait): Promise<boolean>;
   drain(): Promise<void>;
 };
 
@@ -88,6 +100,11 @@ export function createPhaseCommits(deps: PhaseCommitsDeps): PhaseCommits {
     },
     release: (release) => releases.add(release),
     suspend: (suspension) => suspensions.add(suspension),
+    awaitCallback: async (wait) => {
+      const outcome = await throughOutage(() => awaitCallback(deps.database, wait));
+      deps.publisher.publish(outcome.events);
+      return outcome.committed;
+    },
     drain: async () => {
       await completions.drain();
       await releases.drain();

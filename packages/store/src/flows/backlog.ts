@@ -90,7 +90,7 @@ export async function expiredLeases(hot: pg.Pool, limit: number): Promise<LostCl
 export async function overdueWaits(hot: pg.Pool, limit: number): Promise<{ id: string; suspended: string | null }[]> {
   const result = await hot.query<{ id: string; suspended: string | null }>({
     name: 'overdue-waits',
-    text: "SELECT id, awaits->>'kind' AS suspended FROM millrace.phases WHERE due_at <= now() AND status = 'waiting' ORDER BY due_at LIMIT $1",
+    text: "SELECT id, awaits->>'kind' AS suspended FROM millrace.phases WHERE due_at <= now() AND status = 'waiting' AND awaits->>'kind' IS DISTINCT FROM 'callback' ORDER BY due_at LIMIT $1",
     values: [limit],
   });
   return result.rows;

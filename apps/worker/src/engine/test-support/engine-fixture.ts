@@ -61,6 +61,8 @@ export type EngineFixture = {
 
 const log = createLogger({ name: 'test', level: 'silent' });
 const DRAIN_MS = 200;
+/** Signs requests of http phases that have no secret of their own. */
+export const TEST_HTTP_SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
 let fixtures = 0;
 
 export async function createEngineFixture(redisUrl: string = process.env['REDIS_URL'] ?? ''): Promise<EngineFixture> {
@@ -109,6 +111,7 @@ export async function createEngineFixture(redisUrl: string = process.env['REDIS_
       planner: createFlowPlanner(registry),
       dispatch: flowDispatcher.dispatch,
       onFreed: () => children.wake(),
+      http: { callbackUrl: 'http://api.test/v1/callbacks', secret: TEST_HTTP_SECRET },
       openImported: () => Promise.reject(new Error('there are no imports here')),
       clock: systemClock,
       workerId: `test:${newId().slice(-6)}`,
