@@ -32,7 +32,7 @@ export async function sendSignal(database: Pick<Database, 'transaction'>, signal
       values: [flow.id, flow.run, signal.name, flow.workspace, signal.bodyJson, signal.by],
     });
     if (kept.rowCount === 0) return { kind: 'already-sent' };
-    return { kind: 'sent', ...(flow.is_due ? await deliver(client, flow, signal.name) : NOTHING) };
+    return { kind: 'sent', ...(flow.is_due && flow.status !== 'paused' ? await deliver(client, flow, signal.name) : NOTHING) };
   });
 }
 
@@ -43,7 +43,7 @@ export async function undeliveredSignals(on: Queryable, limit: number): Promise<
     text: `SELECT s.flow_id AS "flowId", s.name FROM millrace.signals s JOIN millrace.flows f ON f.id = s.flow_id
            WHERE NOT s.delivered AND (f.status IN ('completed', 'failed', 'cancelled') OR f.run <> s.run OR EXISTS (
              SELECT FROM millrace.phases p WHERE p.id > s.flow_id AND p.id <= overlay(s.flow_id::text PLACING 'ffff' FROM 33)::uuid AND p.status = 'waiting' AND p.signal = s.name))
-             AND (f.run_at IS NULL OR f.run_at <= now())
+             AND (f.run_at IS NULL OR f.run_at <= now()) AND f.status <> 'paused'
            ORDER BY s.created_at LIMIT $1`,
     values: [limit],
   });
@@ -59,7 +59,7 @@ export async function deliverKept(database: Pick<Database, 'transaction'>, kept:
       'UPDATE millrace.signals SET delivered = true WHERE flow_id = $1 AND name = $2 AND NOT delivered AND (run <> $3 OR $4)',
       [flow.id, kept.name, flow.run, isTerminalFlow(flow.status)],
     );
-    return isTerminalFlow(flow.status) ? NOTHING : deliver(client, flow, kept.name);
+    return isTerminalFlow(flow.status) || flow.status === 'paused' ? NOTHING : deliver(client, flow, kept.name);
   });
 }
 
