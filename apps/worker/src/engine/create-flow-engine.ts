@@ -8,6 +8,7 @@ import type { FlowRegistry } from '@millrace/sdk';
 import type { Database } from '@millrace/store';
 import type { ContextDeps } from './context/create-context.ts';
 import type { EventPublisher } from './event-publisher.ts';
+import { createCodeHolder } from './code-holder.ts';
 import { createIsolation, type Isolation } from './isolation.ts';
 import { createLeaseKeeper } from './lease-keeper.ts';
 import { createPhaseClaims } from './phase-claims.ts';
@@ -65,6 +66,7 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
     running,
     isolation,
     definitions: createPhaseDefinitions(deps.registry),
+    holdForCode: createCodeHolder(deps),
     random: Math.random,
   });
   const consumer = createJobConsumer({ ...deps.queue, queue: 'flow-phase', concurrency: deps.concurrency, handle: runner.handle });

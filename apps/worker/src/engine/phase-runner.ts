@@ -25,6 +25,8 @@ export type PhaseRunnerDeps = ContextDeps & {
   /** In [0, 1), for jitter. */
   random(): number;
   onEnd(end: { phase: ClaimedPhase; outcome: PhaseOutcome['kind']; committed: boolean }): void;
+  /** Holds a phase until a worker with its code is alive. False when one is, or when it could not be held: then it goes back to the queue. */
+  holdForCode(phase: ClaimedPhase, reason: string): Promise<boolean>;
 };
 
 export type PhaseRunner = { handle(job: JobRef): Promise<DeliveryOutcome> };
@@ -64,12 +66,20 @@ async function runClaimed(deps: PhaseRunnerDeps, phase: ClaimedPhase, claimedAtM
   const running = deps.running.add(phase, claimedAtMs);
   try {
     const found = findDefinition(deps, phase);
-    if (found.kind === 'unknown') return await writeInterrupted(deps, phase, { reason: found.reason, delayMs: UNKNOWN_CODE_RETRY_MS });
+    if (found.kind === 'unknown') return await leaveToOthers(deps, phase, found.reason);
     if (found.kind === 'broken') return await writeEnd(deps, { running, retry: DEFAULT_RETRY, outcome: found.outcome });
     return phase.crashes < SUSPECT_CRASHES ? await runFound(deps, running, found) : await runSuspect(deps, running, found);
   } finally {
     deps.running.remove(running);
   }
+}
+
+// Another worker may know it. When none does, it must not go round and round between those that don't.
+async function leaveToOthers(deps: PhaseRunnerDeps, phase: ClaimedPhase, reason: string): Promise<DeliveryOutcome> {
+  if (reason === 'unknown-phase' || !(await deps.holdForCode(phase, reason)))
+    return writeInterrupted(deps, phase, { reason, delayMs: UNKNOWN_CODE_RETRY_MS });
+  deps.onEnd({ phase, outcome: 'interrupted', committed: true });
+  return { kind: 'finished' };
 }
 
 type Found = { kind: 'found'; definition: RunDefinition; input: unknown };

@@ -28,13 +28,16 @@ export type QueueState = { counts: QueueCounts; oldestAt: Date | null };
 
 type Row = Omit<QueueCounts, 'held'> & { limit: number; rate: number; pause: number; worker: number; oldestAt: Date | null };
 
-const CAPPED = (where: string) =>
+/** The condition of the index phases_parked, word for word: without it the index cannot be used. */
+const PARKED = `CASE WHEN status IN ('retrying', 'waiting') THEN true WHEN status = 'queued' AND NOT dispatched THEN held IS NOT NULL OR due_at IS NOT NULL ELSE false END`;
+const capped = (where: string) =>
   `(SELECT count(*)::int FROM (SELECT FROM millrace.phases WHERE workspace = $1 AND ${where} LIMIT ${QUEUE_COUNT_MAX}) capped)`;
-const HELD = (why: string) => CAPPED(`status = 'queued' AND NOT dispatched AND held = '${why}'`);
+const parked = (where: string) => capped(`${PARKED} AND ${where}`);
+const held = (why: string) => parked(`status = 'queued' AND held = '${why}'`);
 const IN_QUEUE = `status = 'queued' AND dispatched`;
 const PUT_OFF = `due_at > now() + interval '${DISPATCH_GRACE_MS} milliseconds'`;
 // The first 48 bits of an id are its time.
-const TIME_OF = (id: string) => `to_timestamp(('x' || replace(substr(${id}, 1, 13), '-', ''))::bit(48)::bigint / 1000.0)`;
+const timeOf = (id: string) => `to_timestamp(('x' || replace(substr(${id}, 1, 13), '-', ''))::bit(48)::bigint / 1000.0)`;
 
 export async function countFlowQueue(on: Queryable, workspace: string): Promise<QueueState> {
   const result = await on.query<Row>({
@@ -54,12 +57,12 @@ WITH soon AS MATERIALIZED (
     ORDER BY rank, id LIMIT ${QUEUE_COUNT_MAX}) capped
 )
 SELECT b.count AS backlog, m.dispatched, m.running,
-  least(${QUEUE_COUNT_MAX}, m.put_off + ${CAPPED("status = 'retrying'")}) AS delayed,
-  ${CAPPED("status = 'queued' AND NOT dispatched AND held IS NULL AND due_at IS NOT NULL")} AS scheduled,
-  ${HELD('limit')} AS "limit", ${HELD('rate')} AS rate, ${HELD('pause')} AS pause, ${HELD('worker')} AS worker,
-  ${CAPPED("status = 'waiting'")} AS waiting,
-  ${CAPPED("status IN ('failed', 'quarantined')")} AS failed,
-  ${TIME_OF('least(b.oldest, m.oldest)')} AS "oldestAt"
+  least(${QUEUE_COUNT_MAX}, m.put_off + ${parked("status = 'retrying'")}) AS delayed,
+  ${parked("status = 'queued' AND held IS NULL")} AS scheduled,
+  ${held('limit')} AS "limit", ${held('rate')} AS rate, ${held('pause')} AS pause, ${held('worker')} AS worker,
+  ${parked("status = 'waiting'")} AS waiting,
+  ${capped("status IN ('failed', 'quarantined')")} AS failed,
+  ${timeOf('least(b.oldest, m.oldest)')} AS "oldestAt"
 FROM moving m, backlog b`,
     values: [workspace],
   });
