@@ -1,7 +1,7 @@
-// Clears away small things whose time is over: rows of workers long dead, pauses that have ended, old rates. Nothing depends on when it does,
-// and any number of processes may do it at once.
+// Keeps small tables right: clears away rows of workers long dead, pauses that have ended and old rates, and renews the list of absent
+// definitions from the phases that wait for them. Nothing depends on when it does, and any number of processes may do it at once.
 import { createLoop, type Logger, type Loop } from '@millrace/process';
-import { deleteDeadWorkers, deleteEndedPauses, deleteOldMinutes, type Database } from '@millrace/store';
+import { deleteDeadWorkers, deleteEndedPauses, deleteOldMinutes, renewAbsent, type Database } from '@millrace/store';
 
 export type TableCleanerDeps = {
   database: Pick<Database, 'main'>;
@@ -18,7 +18,7 @@ export function createTableCleaner({ database, log, onPass }: TableCleanerDeps):
     log,
     onPass,
     runOnce: async () => {
-      for (const clear of [deleteDeadWorkers, deleteEndedPauses, deleteOldMinutes]) await clear(database.main);
+      for (const step of [deleteDeadWorkers, deleteEndedPauses, deleteOldMinutes, renewAbsent]) await step(database.main);
       return 'idle';
     },
   });

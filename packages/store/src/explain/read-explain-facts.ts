@@ -32,7 +32,7 @@ SELECT now() AS now, jsonb_build_object('id', f.id, 'workspace', f.workspace, 'n
   (SELECT coalesce(jsonb_agg(jsonb_build_object('id', s.id, 'name', s.name, 'stand', s.stand, 'standCount', s.stand_count, 'rank', s.rank::text, 'attempts', s.attempts,
       'attemptMax', s.attempt_max, 'error', s.error - 'stack', 'rateKey', s.rate_key, 'worker', s.lease_owner, 'startedAt', s.started_at,
       'signals', CASE WHEN s.signal IS NOT NULL THEN jsonb_build_array(s.signal) ELSE coalesce(s.awaits->'names', '[]') END,
-      'dueAt', CASE WHEN isfinite(s.due_at) THEN s.due_at END) ORDER BY s.position, s.id), '[]') FROM sampled s WHERE s.position <= ${SAMPLE_MAX}) AS phases,
+      'dueAt', coalesce(CASE WHEN isfinite(s.due_at) THEN s.due_at END, (s.awaits->>'until')::timestamptz)) ORDER BY s.position, s.id), '[]') FROM sampled s WHERE s.position <= ${SAMPLE_MAX}) AS phases,
   (SELECT coalesce(jsonb_agg(jsonb_build_object('everybody', q.workspace = '', 'by', q.paused_by, 'reason', q.reason, 'at', q.paused_at, 'until', q.until) ORDER BY q.workspace), '[]')
      FROM millrace.queue_pauses q WHERE q.queue = 'flow-phase' AND q.workspace IN (f.workspace, '') AND (q.until IS NULL OR q.until > now())) AS "queuePauses",
   jsonb_build_object('live', (SELECT count(*) FROM live),

@@ -91,19 +91,19 @@ async function isPauseOver(client: Queryable, flowId: string): Promise<boolean> 
 }
 
 async function resumeLocked(client: Queryable, flow: LockedFlow, by: string): Promise<LoggedEvent[]> {
-  const resumed = await client.query<{ reason: string | null; until: string | null }>({
+  const resumed = await client.query<{ reason: string | null; until: Date | null }>({
     name: 'resume-flow',
     text: `
 WITH old AS (SELECT id, pause FROM millrace.flows WHERE id = $1)
 UPDATE millrace.flows f SET pause = NULL,
   status = CASE WHEN f.phases_active = 0 THEN 'waiting' WHEN old.pause->>'from' = 'queued' THEN 'queued' ELSE 'running' END,
   due_at = (old.pause->>'due')::timestamptz
-FROM old WHERE f.id = old.id RETURNING old.pause->>'reason' AS reason, old.pause->>'until' AS until`,
+FROM old WHERE f.id = old.id RETURNING old.pause->>'reason' AS reason, (old.pause->>'until')::timestamptz AS until`,
     values: [flow.id],
   });
   await letGo(client, flow);
   const { reason = null, until = null } = resumed.rows[0] ?? {};
-  return appendEvents(client, flow.id, [{ type: 'flow.resumed', data: { by, reason, until } }]);
+  return appendEvents(client, flow.id, [{ type: 'flow.resumed', data: { by, reason, until: until?.toISOString() ?? null } }]);
 }
 
 // What is free goes to the backlog; what a limit decides about is brought before it again. A wait whose time ran out meanwhile has one second

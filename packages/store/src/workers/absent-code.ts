@@ -6,6 +6,8 @@ import type { LoggedEvent } from '../events/logged-event.ts';
 import { appendEvents, lockFlow } from '../flows/flow-change.ts';
 import { TAKES_WORK, type HeldDefinition } from './announce-worker.ts';
 
+const RENEWED_MAX = 10_000;
+
 export type PhaseOfAbsentCode = {
   id: string;
   fence: number;
@@ -110,4 +112,17 @@ SELECT count(*)::int AS count FROM found`,
     values: [name, version, limit],
   });
   return result.rows[0]?.count ?? 0;
+}
+
+/**
+ * Names the definitions of held phases again, should their names have been lost: a phase may come back as held after its definition was
+ * cleared away, when its flow is run anew. Looks at a bounded number of phases.
+ */
+export async function renewAbsent(on: Queryable): Promise<number> {
+  const result = await on.query(`
+INSERT INTO millrace.absent_definitions (name, version, held_at)
+SELECT DISTINCT f.name, f.version, now() FROM (
+  SELECT flow_id FROM millrace.phases WHERE status = 'queued' AND held = 'worker' ORDER BY id LIMIT ${RENEWED_MAX}) p JOIN millrace.flows f ON f.id = p.flow_id
+ON CONFLICT DO NOTHING`);
+  return result.rowCount ?? 0;
 }

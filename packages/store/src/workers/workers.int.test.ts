@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { pauseFlow, resumeFlow } from '../flows/pause-flow.ts';
 import { createStoreFixture, WORKER, type StoreFixture } from '../test-support/store-fixture.ts';
-import { holdForCode, releaseForCode } from './absent-code.ts';
+import { holdForCode, releaseForCode, renewAbsent } from './absent-code.ts';
 import { announceWorker, deleteDeadWorkers, removeWorker, type WorkerAnnouncement } from './announce-worker.ts';
 import { listWorkers } from './list-workers.ts';
 
@@ -116,6 +116,17 @@ describe('phases whose code no live worker holds', () => {
     expect(await hold(flow)).toBeDefined();
     await removeWorker(store.database.main, 'knows');
     await release();
+  });
+
+  it('are found again when the list of absent definitions was lost', async () => {
+    const flow = await start();
+    await hold(flow);
+    await store.sql('DELETE FROM millrace.absent_definitions');
+    expect(await release()).toBe(0);
+    expect(await renewAbsent(store.database.main)).toBe(1);
+    expect(await renewAbsent(store.database.main)).toBe(0);
+    expect(await release()).toBe(1);
+    expect(await held(flow.id)).toBeNull();
   });
 
   it('stay held by the pause of their flow', async () => {
