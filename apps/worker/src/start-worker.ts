@@ -1,4 +1,5 @@
 // The worker's composition root: consumes both queues and runs the services around them. The only place that knows all of its parts.
+import { hostname } from 'node:os';
 import { loadFlows } from '@millrace/flows';
 import {
   ConfigFault,
@@ -12,15 +13,18 @@ import {
 } from '@millrace/process';
 import { createJobConsumer, type DeliveryOutcome } from '@millrace/queue';
 import { createFlowPlanner, PermanentError, type FlowRegistry } from '@millrace/sdk';
+import { QUEUE_NAMES } from '@millrace/shared';
 import { ensureSelftestTable, openImported, waitForSchema } from '@millrace/store';
 import { createFlowEngine } from './engine/create-flow-engine.ts';
 import type { Isolation } from './engine/isolation.ts';
 import { createImportEngine } from './imports/create-import-engine.ts';
 import { createImportReconciler } from './imports/import-reconciler.ts';
+import { createAnnouncer, type Announcer, type AnnouncerDeps } from './services/announcer.ts';
 import { createChildrenLoop } from './services/children.ts';
 import { createControlListener } from './services/control-listener.ts';
 import { createFlowDispatcher } from './services/dispatcher.ts';
 import { createReconciler } from './services/reconciler.ts';
+import { createTableCleaner } from './services/table-cleaner.ts';
 import { createWorkerConnections, type WorkerConnections } from './worker-connections.ts';
 import { createMetricsServer, createWorkerMetrics, type WorkerMetrics } from './worker-metrics.ts';
 
@@ -42,6 +46,7 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
   const onPass = metrics.passEnded;
   const flowDispatcher = createFlowDispatcher({ database, dispatcher, windowMax: config.dispatchWindow, log, onPass });
   const registry = await loadRegistry(config);
+  const announcer = announcerOf({ config, log }, { connections, registry, onPass, runningCount: () => flows.running.list().length });
   const children = createChildrenLoop({
     database,
     publisher,
@@ -69,6 +74,8 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
     concurrency: config.flowConcurrency,
     onEnd: ({ phase, outcome, committed }) => {
       metrics.phaseEnded({ flow: phase.flow, outcome, committed });
+      if (committed && (outcome === 'completed' || outcome === 'failed'))
+        announcer.attemptEnded({ workspace: phase.workspace, completed: outcome === 'completed' });
     },
     onPass,
   });
@@ -94,7 +101,28 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
   metrics.gauge('millrace_doorbells_failed', 'Event messages that could not be published.', publisher.failedCount);
   const metricsServer =
     config.metricsPort === undefined ? [] : [createMetricsServer({ metrics, port: config.metricsPort, host: config.host })];
-  return { flowDispatcher, flows, imports, importConsumer, reconciler, children, metricsServer };
+  const tableCleaner = createTableCleaner({ database, log, onPass });
+  return { flowDispatcher, flows, imports, importConsumer, reconciler, children, metricsServer, announcer, tableCleaner };
+}
+
+type AnnouncerParts = Pick<AnnouncerDeps, 'runningCount' | 'onPass'> & { connections: WorkerConnections; registry: FlowRegistry };
+
+function announcerOf({ config, log }: ProcessFrame, { connections, registry, ...reports }: AnnouncerParts): Announcer {
+  return createAnnouncer({
+    ...reports,
+    database: connections.database,
+    worker: {
+      id: connections.workerId,
+      host: hostname(),
+      pid: process.pid,
+      startedAt: new Date(systemClock.nowMs()),
+      concurrency: config.flowConcurrency,
+      queues: QUEUE_NAMES,
+      definitions: registry.list().map(({ name, version }) => ({ name, version })),
+    },
+    now: () => new Date(systemClock.nowMs()),
+    log,
+  });
 }
 
 // Chunks stay out while a suspect phase runs alone in this process.
@@ -109,10 +137,12 @@ async function enterAndHandle(isolation: Isolation, handle: () => Promise<Delive
 }
 
 function start({ config, log }: ProcessFrame, connections: WorkerConnections, engines: Engines): RunningProcess {
-  const { flows, imports, importConsumer, flowDispatcher } = engines;
+  const { flows, imports, importConsumer, flowDispatcher, announcer } = engines;
   // Consumers last: nothing is taken before everything that a job needs is there. Stopped in reverse, so the lease keeper outlives the work.
   const services: Service[] = [
     ...engines.metricsServer,
+    engines.tableCleaner,
+    announcer,
     createControlListener({ ...connections, running: flows.running, log }),
     flows.leaseKeeper,
     engines.reconciler,
@@ -129,7 +159,7 @@ function start({ config, log }: ProcessFrame, connections: WorkerConnections, en
       stopping.abort();
       await Promise.allSettled([started]);
       importConsumer.pause();
-      await Promise.all([flows.drain(config.stopTimeoutMs), imports.drain(config.stopTimeoutMs)]);
+      await Promise.all([announcer.announceStopping(), flows.drain(config.stopTimeoutMs), imports.drain(config.stopTimeoutMs)]);
       await stopAll(services, { deadlineMs: SERVICES_STOP_MS, log });
       await flowDispatcher.drain();
       await connections.close();

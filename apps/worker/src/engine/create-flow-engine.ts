@@ -8,6 +8,7 @@ import type { FlowPlanner, FlowRegistry } from '@millrace/sdk';
 import type { Database } from '@millrace/store';
 import type { ContextDeps } from './context/create-context.ts';
 import type { EventPublisher } from './event-publisher.ts';
+import { createCodeHolder } from './code-holder.ts';
 import { createHttpPhases, type HttpSettings } from './http/http-phases.ts';
 import { createIsolation, type Isolation } from './isolation.ts';
 import { createLeaseKeeper } from './lease-keeper.ts';
@@ -70,6 +71,7 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
     running,
     isolation,
     definitions: createPhaseDefinitions(deps.registry, createHttpPhases({ ...deps, commits })),
+    holdForCode: createCodeHolder(deps),
     random: Math.random,
   });
   const consumer = createJobConsumer({ ...deps.queue, queue: 'flow-phase', concurrency: deps.concurrency, handle: runner.handle });
