@@ -42,6 +42,7 @@ import { flowReader, flowRoutes } from './routes/flow-routes.ts';
 import { healthRoutes } from './routes/health-routes.ts';
 import { importRoutes } from './routes/import-routes.ts';
 import { keyRoutes } from './routes/key-routes.ts';
+import { scheduleRoutes } from './routes/schedule-routes.ts';
 import { signalRoutes } from './routes/signal-routes.ts';
 import { createImportActions } from './uploads/import-actions.ts';
 import { createContentReceiver } from './uploads/receive-content.ts';
@@ -152,6 +153,7 @@ function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
     ...eventRoutes({ hub: deps.hub, database, cursors, readHead: (kind, id, workspace) => readHead(database, { kind, id, workspace }) }),
     ...datasetRoutes({ database, cursors }),
     ...importPart(deps, cursors),
+    ...scheduleRoutes({ database, acceptor, dispatch: deps.dispatch, cursors, clock }),
     ...keyRoutes({
       authenticator: deps.authenticator,
       cursors,

@@ -11,7 +11,7 @@ import {
   type Service,
 } from '@millrace/process';
 import { createJobConsumer, type DeliveryOutcome } from '@millrace/queue';
-import { PermanentError, type FlowRegistry } from '@millrace/sdk';
+import { createFlowPlanner, PermanentError, type FlowRegistry } from '@millrace/sdk';
 import { ensureSelftestTable, openImported, waitForSchema } from '@millrace/store';
 import { createFlowEngine } from './engine/create-flow-engine.ts';
 import type { Isolation } from './engine/isolation.ts';
@@ -19,7 +19,9 @@ import { createImportEngine } from './imports/create-import-engine.ts';
 import { createImportReconciler } from './imports/import-reconciler.ts';
 import { createControlListener } from './services/control-listener.ts';
 import { createFlowDispatcher } from './services/dispatcher.ts';
+import { createSchedulePlan } from './services/plan-schedule.ts';
 import { createReconciler } from './services/reconciler.ts';
+import { createSchedules } from './services/schedules.ts';
 import { createWorkerConnections, type WorkerConnections } from './worker-connections.ts';
 import { createMetricsServer, createWorkerMetrics, type WorkerMetrics } from './worker-metrics.ts';
 
@@ -40,9 +42,10 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
   const { database, dispatcher, publisher, queue } = connections;
   const onPass = metrics.passEnded;
   const flowDispatcher = createFlowDispatcher({ database, dispatcher, windowMax: config.dispatchWindow, log, onPass });
+  const registry = await loadRegistry(config);
   const flows = createFlowEngine({
     ...connections,
-    registry: await loadRegistry(config),
+    registry,
     dispatch: flowDispatcher.dispatch,
     openImported: async (target) => {
       const rows = await openImported(database, target);
@@ -68,6 +71,15 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
     log,
     onPass,
   });
+  const schedules = createSchedules({
+    ...connections,
+    knownFlows: registry.list().map(({ name }) => name),
+    plan: createSchedulePlan(createFlowPlanner(registry)),
+    wakeDispatcher: flowDispatcher.wake,
+    log,
+    onFire: metrics.scheduleFired,
+    onPass,
+  });
   const importConsumer = createJobConsumer({
     ...queue,
     log,
@@ -79,7 +91,7 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
   metrics.gauge('millrace_doorbells_failed', 'Event messages that could not be published.', publisher.failedCount);
   const metricsServer =
     config.metricsPort === undefined ? [] : [createMetricsServer({ metrics, port: config.metricsPort, host: config.host })];
-  return { flowDispatcher, flows, imports, importConsumer, reconciler, metricsServer };
+  return { flowDispatcher, flows, imports, importConsumer, reconciler, schedules, metricsServer };
 }
 
 // Chunks stay out while a suspect phase runs alone in this process.
@@ -102,6 +114,7 @@ function start({ config, log }: ProcessFrame, connections: WorkerConnections, en
     flows.leaseKeeper,
     engines.reconciler,
     flowDispatcher,
+    engines.schedules,
     flows.consumer,
     importConsumer,
   ];
