@@ -38,7 +38,8 @@ CREATE TABLE millrace.schedule_fires (
   count int NOT NULL DEFAULT 1 CHECK (count > 0),
   flow_id uuid,
   reason text,
-  recorded_at timestamptz NOT NULL DEFAULT now(),
+  -- Not the start of the transaction: every flow made under the schedule's lock before this row is older.
+  recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   CHECK ((outcome = 'started') = (flow_id IS NOT NULL) AND (outcome = 'started') = (fired_at IS NOT NULL))
 );
 -- No time is fired twice, and no more than one start waits.
