@@ -56,6 +56,7 @@ import { importRoutes } from './routes/import-routes.ts';
 import { keyRoutes } from './routes/key-routes.ts';
 import { pauseRoutes } from './routes/pause-routes.ts';
 import { queueRoutes } from './routes/queue-routes.ts';
+import { scheduleRoutes } from './routes/schedule-routes.ts';
 import { signalRoutes } from './routes/signal-routes.ts';
 import { createQueueReader } from './queues/queue-answer.ts';
 import { createImportActions } from './uploads/import-actions.ts';
@@ -171,6 +172,7 @@ function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
     ...eventRoutes({ hub: deps.hub, database, cursors, readHead: (kind, id, workspace) => readHead(database, { kind, id, workspace }) }),
     ...datasetRoutes({ database, cursors }),
     ...importPart(deps, cursors),
+    ...scheduleRoutes({ database, acceptor, dispatch: deps.dispatch, cursors, clock }),
     ...keyRoutes({
       authenticator: deps.authenticator,
       cursors,

@@ -77,3 +77,17 @@ export type {
   ImportListQuery,
   RejectAnswer,
 } from './imports/import-schemas.ts';
+export {
+  listedScheduleSchema,
+  newScheduleSchema,
+  scheduleFirePageSchema,
+  scheduleFireQuery,
+  scheduleListQuery,
+  schedulePageSchema,
+  schedulePauseSchema,
+  scheduleSchema,
+} from './rest/schedules.ts';
+export type { ListedScheduleAnswer, NewScheduleBody, ScheduleAnswer, ScheduleFireAnswer, SchedulePauseBody } from './rest/schedules.ts';
+export { nextRuns } from './schedules/cron.ts';
+export type { CronRule } from './schedules/cron.ts';
+export type { CatchUpPolicy, FireOutcome, FireTrigger, OverlapPolicy } from './schedules/policies.ts';

@@ -110,3 +110,16 @@ export { announceWorker, deleteDeadWorkers, removeWorker } from './workers/annou
 export type { HeldDefinition, WorkerAnnouncement } from './workers/announce-worker.ts';
 export { listWorkers } from './workers/list-workers.ts';
 export type { StoredWorker } from './workers/list-workers.ts';
+export { deleteSchedule, pauseSchedule, resumeSchedule } from './schedules/change-schedule.ts';
+export type { NewPause, ScheduleActionOutcome } from './schedules/change-schedule.ts';
+export { createSchedule } from './schedules/create-schedule.ts';
+export type { CreatedSchedule, NewSchedule } from './schedules/create-schedule.ts';
+export { fireDue } from './schedules/fire-due.ts';
+export { listFires, listSchedules, readSchedule } from './schedules/read-schedules.ts';
+export type { FireFilter, ScheduleFilter, ScheduleTarget } from './schedules/read-schedules.ts';
+export type { ReportedFire } from './schedules/record-fires.ts';
+export { runSchedule } from './schedules/run-schedule.ts';
+export { forgetFires, readScheduleWork } from './schedules/schedule-work.ts';
+export type { FireOptions, ScheduledPlan } from './schedules/scheduled-flow.ts';
+export { flowsToReplace, startQueued } from './schedules/start-queued.ts';
+export type { ReadSchedule, StoredFire } from './schedules/stored-schedule.ts';
