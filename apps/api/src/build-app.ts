@@ -7,6 +7,7 @@ import type { FlowPlanner } from '@millrace/sdk';
 import type { UploadStorage } from '@millrace/storage';
 import {
   cancelFlow,
+  createDedupedFlows,
   createFlows,
   createKey,
   createKeyOnce,
@@ -25,7 +26,7 @@ import type { Express } from 'express';
 import { createAuthenticator, type Authenticator } from './auth/authenticator.ts';
 import { BOARD_PATH, createQueueBoard } from './board/queue-board.ts';
 import { createFlowAcceptor } from './flows/accept-flow.ts';
-import { createFlowActions } from './flows/flow-actions.ts';
+import { createAnnouncer, createFlowActions } from './flows/flow-actions.ts';
 import { createFlowIntake, type FlowDispatch, type FlowIntake } from './flows/flow-intake.ts';
 import { createProgressReader } from './flows/latest-progress.ts';
 import type { Readiness } from './health/readiness.ts';
@@ -97,7 +98,13 @@ export function authenticatorOf({
 
 export function buildApp(deps: BuildAppDeps): BuiltApp {
   const { database, metrics, log } = deps;
-  const intake = createFlowIntake({ createFlows: (flows) => createFlows(database.hot, flows), dispatch: deps.dispatch, metrics });
+  const intake = createFlowIntake({
+    createFlows: (flows) => createFlows(database.hot, flows),
+    createDedupedFlows: (flows) => createDedupedFlows(database, flows),
+    announce: createAnnouncer(deps),
+    dispatch: deps.dispatch,
+    metrics,
+  });
   const routes = allRoutes(deps, intake);
   const app = createApp({
     routes,

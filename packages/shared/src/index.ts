@@ -33,8 +33,8 @@ export {
   progressSchema,
 } from './rest/flow-answers.ts';
 export type { AcceptedFlow, FlowAnswer, ListedFlowAnswer, PhaseAnswer } from './rest/flow-answers.ts';
-export { batchLineSchema, flowListQuery, newFlowSchema, PRIORITY_DEFAULT } from './rest/flow-requests.ts';
-export type { BatchLineBody, FlowListQuery, NewFlowBody } from './rest/flow-requests.ts';
+export { batchLineSchema, DEDUPE_MODES, flowListQuery, newFlowSchema, PRIORITY_DEFAULT } from './rest/flow-requests.ts';
+export type { BatchLineBody, DedupeMode, FlowListQuery, NewFlowBody } from './rest/flow-requests.ts';
 export { livenessSchema, readinessSchema, redisHealthSchema } from './rest/health.ts';
 export { createdKeySchema, keyListQuery, keyPageSchema, keySchema, keyScopeQuery, newKeySchema } from './rest/keys.ts';
 export type { KeyAnswer, NewKeyBody } from './rest/keys.ts';
