@@ -48,8 +48,10 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
     SELECT * FROM unnest(replaced, replacements, actors) AS a (id, by_id, actor)
   ), closed AS (
     UPDATE millrace.phases p SET status = 'cancelled', held = NULL, due_at = NULL, finished_at = clock_timestamp()
-    FROM asked a
-    WHERE p.id > a.id AND p.id <= overlay(a.id::text PLACING 'ffff' FROM 33)::uuid AND p.status IN ('pending', 'queued', 'retrying', 'waiting')
+    WHERE p.status IN ('pending', 'queued', 'retrying', 'waiting') AND p.id = ANY(ARRAY(
+      SELECT q.id FROM asked a
+      -- OFFSET 0 keeps it a look at the primary key for each flow.
+      CROSS JOIN LATERAL (SELECT id FROM millrace.phases WHERE id > a.id AND id <= overlay(a.id::text PLACING 'ffff' FROM 33)::uuid OFFSET 0) q))
   ), ended AS (
     UPDATE millrace.flows f SET status = 'cancelled', phases_open = 0, phases_active = 0, due_at = NULL, finished_at = clock_timestamp(), seq_last = f.seq_last + 1
     FROM asked a WHERE f.id = a.id
