@@ -11,14 +11,17 @@ import {
   type Service,
 } from '@millrace/process';
 import { createJobConsumer, type DeliveryOutcome } from '@millrace/queue';
-import { PermanentError, type FlowRegistry } from '@millrace/sdk';
+import { createFlowPlanner, PermanentError, type FlowRegistry } from '@millrace/sdk';
 import { ensureSelftestTable, openImported, waitForSchema } from '@millrace/store';
 import { createFlowEngine } from './engine/create-flow-engine.ts';
 import type { Isolation } from './engine/isolation.ts';
 import { createImportEngine } from './imports/create-import-engine.ts';
 import { createImportReconciler } from './imports/import-reconciler.ts';
+import { createAdmissions } from './services/admissions.ts';
 import { createControlListener } from './services/control-listener.ts';
 import { createFlowDispatcher } from './services/dispatcher.ts';
+import { endOverdueFlows } from './services/overdue-flows.ts';
+import { createPlanner } from './services/planner.ts';
 import { createReconciler } from './services/reconciler.ts';
 import { createWorkerConnections, type WorkerConnections } from './worker-connections.ts';
 import { createMetricsServer, createWorkerMetrics, type WorkerMetrics } from './worker-metrics.ts';
@@ -40,9 +43,10 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
   const { database, dispatcher, publisher, queue } = connections;
   const onPass = metrics.passEnded;
   const flowDispatcher = createFlowDispatcher({ database, dispatcher, windowMax: config.dispatchWindow, log, onPass });
+  const registry = await loadRegistry(config);
   const flows = createFlowEngine({
     ...connections,
-    registry: await loadRegistry(config),
+    registry,
     dispatch: flowDispatcher.dispatch,
     openImported: async (target) => {
       const rows = await openImported(database, target);
@@ -64,10 +68,17 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
     dispatcher,
     publisher,
     dispatch: flowDispatcher.dispatch,
+    endOverdueFlows: (limit) => endOverdueFlows({ ...connections, log }, limit),
     reconcileImports: importReconciler.runOnce,
     log,
     onPass,
   });
+  const admissions = createAdmissions({ database, registry, onAdmitted: flowDispatcher.wake, log, onPass });
+  const onPlanned = () => {
+    flowDispatcher.wake();
+    admissions.wake();
+  };
+  const planner = createPlanner({ database, registry, publisher, planner: createFlowPlanner(registry), onPlanned, log, onPass });
   const importConsumer = createJobConsumer({
     ...queue,
     log,
@@ -79,7 +90,7 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
   metrics.gauge('millrace_doorbells_failed', 'Event messages that could not be published.', publisher.failedCount);
   const metricsServer =
     config.metricsPort === undefined ? [] : [createMetricsServer({ metrics, port: config.metricsPort, host: config.host })];
-  return { flowDispatcher, flows, imports, importConsumer, reconciler, metricsServer };
+  return { flowDispatcher, flows, imports, importConsumer, reconciler, admissions, planner, metricsServer };
 }
 
 // Chunks stay out while a suspect phase runs alone in this process.
@@ -102,6 +113,8 @@ function start({ config, log }: ProcessFrame, connections: WorkerConnections, en
     flows.leaseKeeper,
     engines.reconciler,
     flowDispatcher,
+    engines.admissions,
+    engines.planner,
     flows.consumer,
     importConsumer,
   ];

@@ -77,7 +77,7 @@ CREATE FUNCTION millrace.start_flow_fault(
     WHEN octet_length(input::text) > 1048576 THEN 'input must not be larger than 1048576 bytes'
     WHEN NOT EXISTS (SELECT FROM millrace.workspaces w WHERE w.name = start_flow_fault.workspace) THEN 'workspace must be the name of a workspace'
     WHEN jsonb_typeof(tags) <> 'object' THEN 'tags must be a JSON object'
-    WHEN (SELECT count(*) FROM jsonb_object_keys(CASE WHEN jsonb_typeof(tags) = 'object' THEN tags ELSE '{}' END)) > 32 THEN 'there may be at most 32 tags'
+    WHEN (SELECT count(*) FROM jsonb_object_keys(CASE WHEN jsonb_typeof(tags) = 'object' THEN tags ELSE '{}' END)) > 32 THEN 'tags may be 32 at most'
     WHEN EXISTS (
       SELECT FROM jsonb_each(CASE WHEN jsonb_typeof(tags) = 'object' THEN tags ELSE '{}' END) t
       WHERE t.key !~ '^[A-Za-z0-9_.-]{1,64}$' OR jsonb_typeof(t.value) <> 'string' OR char_length(t.value #>> '{}') > 256

@@ -11,6 +11,7 @@ import { createRunningPhases } from '../engine/running-phases.ts';
 import { createEngineFixture, onlyPhase, type EngineFixture } from '../engine/test-support/engine-fixture.ts';
 import { createControlListener } from './control-listener.ts';
 import { createFlowDispatcher } from './dispatcher.ts';
+import { endOverdueFlows } from './overdue-flows.ts';
 import { createReconciler } from './reconciler.ts';
 
 const log = createLogger({ name: 'test', level: 'silent' });
@@ -69,6 +70,7 @@ async function startReconciler() {
     dispatcher,
     publisher,
     dispatch: flowDispatcher.dispatch,
+    endOverdueFlows: (limit) => endOverdueFlows({ database: test.database, publisher, updates: test.updates, log }, limit),
     reconcileImports: () => Promise.resolve('idle'),
     log,
     onPass: counted.onPass,

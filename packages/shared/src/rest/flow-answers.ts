@@ -23,8 +23,8 @@ export const acceptedFlowSchema = z
     flow: z.string(),
     version: z.int(),
     status: z.enum(FLOW_STATUSES).meta({ description: '`queued`, but for a flow that was there before' }),
-    deduplicated: z.literal(true).optional().meta({ description: 'Nothing was started: this flow has the dedupeKey already' }),
     links: linksSchema,
+    deduplicated: z.literal(true).optional().meta({ description: 'Nothing was started: this flow has the dedupeKey already' }),
   })
   .meta({ id: 'AcceptedFlow', title: 'AcceptedFlow' });
 export type AcceptedFlow = z.infer<typeof acceptedFlowSchema>;
