@@ -189,6 +189,16 @@ describe('the reconciler', () => {
     expect((await test.events(flowId)).at(-1)).toMatchObject({ type: 'phase.queued', data: { reason: 'lease-expired' } });
   });
 
+  it('fails a flow that has expired before its start', async () => {
+    const [flowId = ''] = await accept(1);
+    await test.database.main.query(
+      "UPDATE millrace.flows SET expires_at = now() - interval '1 second', due_at = now() - interval '1 second' WHERE id = $1",
+      [flowId],
+    );
+    await startReconciler();
+    expect((await test.ended(flowId)).flow).toMatchObject({ status: 'failed', error: { code: 'expired' } });
+  });
+
   it('leaves a lease alone that is alive', async () => {
     const [flowId = ''] = await accept(1, { dispatch: true });
     await claimPhases(test.database.hot, [{ id: onlyPhase(flowId), generation: 1 }], { worker: 'alive', leaseMs: 10_000 });

@@ -154,6 +154,15 @@ describe('a dedupe key', () => {
     expect(open).toHaveLength(20);
   });
 
+  it('is not waited for without end while another transaction holds it', async () => {
+    await start(keyed('locked'));
+    await store.database.transaction(async (client) => {
+      await client.query("SELECT FROM millrace.dedupe_keys WHERE key = 'locked' FOR UPDATE");
+      await expect(start(keyed('locked'))).rejects.toMatchObject({ code: 'dependency-unavailable' });
+    });
+    expect((await start(keyed('locked'))).kind).toBe('deduplicated');
+  });
+
   it('is gone with its flow', async () => {
     const first = idOf(await start(keyed('deleted', 'window', { windowMs: 60_000 })));
     await store.sql('DELETE FROM millrace.flows WHERE id = $1', [first]);

@@ -39,15 +39,27 @@ export type StartedFlow =
 /** `events`: of the flows that were replaced. */
 export type DedupedOutcome = { started: StartedFlow[]; events: LoggedEvent[] };
 
-/** Starts flows in one transaction. Answers one outcome per flow in order; what comes later in the order finds what came earlier. */
+/** A transaction of an application may hold a key as long as it likes; nobody here waits for it longer than this. */
+const LOCK_WAIT_MS = 2_000;
+
+/**
+ * Starts flows in one transaction. Answers one outcome per flow in order; what comes later in the order finds what came earlier.
+ * @throws AppError dependency-unavailable when another transaction holds one of the keys too long
+ */
 export async function createDedupedFlows(
   database: Pick<Database, 'transaction' | 'main'>,
   flows: readonly DedupedFlow[],
 ): Promise<DedupedOutcome> {
   const firsts = firstUses(flows);
   const first = flows.filter((_, index) => firsts[index] === index);
-  const { outcomes, events } = await database.transaction((client) => startAll(client, first));
-  const started = flows.map((flow, index) => outcomes.get(flow) ?? replay(database.main, flow, flows[firsts[index] ?? index], outcomes));
+  const { outcomes, events } = await database.transaction(async (client) => {
+    await client.query(`SET LOCAL lock_timeout = ${LOCK_WAIT_MS}`);
+    return startAll(client, first);
+  });
+  const started = flows.map(async (flow, index) => {
+    const first = flows[firsts[index] ?? index];
+    return outcomes.get(flow) ?? replay(database.main, flow, { flow: first, outcome: first && outcomes.get(first) });
+  });
   return { started: await Promise.all(started), events };
 }
 
@@ -66,14 +78,12 @@ function firstUses(flows: readonly DedupedFlow[]): number[] {
 // A flow whose idempotency key was taken: before, or by an earlier one of the same call, which may have been refused without keeping it.
 async function replay(
   on: Queryable,
-  flow: DedupedFlow,
-  first: DedupedFlow | undefined,
-  outcomes: ReadonlyMap<DedupedFlow, StartedFlow>,
+  { workspace, idempotency }: DedupedFlow,
+  first: { flow: DedupedFlow | undefined; outcome: StartedFlow | undefined },
 ): Promise<StartedFlow> {
-  if (flow.idempotency === null) throw new Error('a flow without idempotency key was not started');
-  const refused = first === undefined ? undefined : outcomes.get(first);
-  if (refused?.kind !== 'duplicate') return readKeptAnswer(on, flow.workspace, flow.idempotency);
-  return first?.idempotency?.bodyHash.equals(flow.idempotency.bodyHash) === true ? refused : { kind: 'key-reused' };
+  if (idempotency === null) throw new Error('a flow without idempotency key was not started');
+  if (first.outcome?.kind !== 'duplicate') return readKeptAnswer(on, workspace, idempotency);
+  return first.flow?.idempotency?.bodyHash.equals(idempotency.bodyHash) === true ? first.outcome : { kind: 'key-reused' };
 }
 
 type Outcomes = { outcomes: Map<DedupedFlow, StartedFlow>; events: LoggedEvent[] };
