@@ -5,10 +5,13 @@ import { createFlowPlanner } from '@millrace/sdk';
 import { QUEUE_NAMES } from '@millrace/shared';
 import type { Doorbells, Engines, WorkerParts } from './create-engines.ts';
 import { createImportReconciler } from './imports/import-reconciler.ts';
+import { createAdmissions } from './services/admissions.ts';
 import { createAnnouncer, type Announcer } from './services/announcer.ts';
 import { createChildrenLoop } from './services/children.ts';
 import { createControlListener } from './services/control-listener.ts';
 import { createSchedulePlan } from './services/plan-schedule.ts';
+import { endOverdueFlows } from './services/overdue-flows.ts';
+import { createPlanner } from './services/planner.ts';
 import { createReconciler } from './services/reconciler.ts';
 import { createSchedules } from './services/schedules.ts';
 import { createTableCleaner } from './services/table-cleaner.ts';
@@ -37,6 +40,11 @@ export function createServices(parts: WorkerParts, engines: Engines): WorkerServ
     plan: createSchedulePlan(planner),
     onFire: metrics.scheduleFired,
   });
+  const admissions = createAdmissions({ ...common, registry, onAdmitted: flowDispatcher.wake });
+  const ringAll = () => {
+    flowDispatcher.wake();
+    admissions.wake();
+  };
   const reconcileImports = createImportReconciler({ ...connections, log }).runOnce;
   const announcer = createWorkerAnnouncer(parts, engines);
   return {
@@ -44,6 +52,7 @@ export function createServices(parts: WorkerParts, engines: Engines): WorkerServ
     doorbells: {
       onFreed: (freed) => {
         if (freed.children) children.wake();
+        if (freed.admissions) admissions.wake();
       },
       onAttemptEnded: announcer.attemptEnded,
     },
@@ -54,9 +63,11 @@ export function createServices(parts: WorkerParts, engines: Engines): WorkerServ
       announcer,
       createControlListener({ ...connections, running: flows.running, log }),
       flows.leaseKeeper,
-      createReconciler({ ...common, reconcileImports }),
+      createReconciler({ ...common, reconcileImports, endOverdueFlows: (limit) => endOverdueFlows({ ...connections, log }, limit) }),
       children,
       flowDispatcher,
+      admissions,
+      createPlanner({ ...common, registry, planner, onPlanned: ringAll }),
       schedules,
       flows.consumer,
       importConsumer,
