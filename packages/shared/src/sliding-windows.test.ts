@@ -114,6 +114,17 @@ describe('takeTokens', () => {
     expect(takeTokens({ windows, used: refused.used }, 1, 1_000).taken).toBe(true);
   });
 
+  it('counts also for those who have other windows under the same name, as long as those count anything', () => {
+    const [short, long] = [
+      { max: 5, perMs: 1_000 },
+      { max: 4, perMs: 60_000 },
+    ];
+    const first = takeTokens({ windows: [long], used: [] }, 2, 0);
+    const second = takeTokens({ windows: [short], used: first.used }, 2, 2_000);
+    expect(takeTokens({ windows: [long], used: second.used }, 1, 3_000)).toMatchObject({ taken: false, retryAtMs: 62_000 });
+    expect(takeTokens({ windows: [short], used: second.used }, 1, 90_000).used.map(({ perMs }) => perMs)).toEqual([1_000]);
+  });
+
   it('goes on counting when a maximum changes, and starts anew when a length does', () => {
     const { used } = takeTokens({ windows: [{ max: 2, perMs: 1_000 }], used: [] }, 2, 0);
     expect(freeTokens({ windows: [{ max: 5, perMs: 1_000 }], used }, 10)).toBe(3);

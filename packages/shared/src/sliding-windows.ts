@@ -13,7 +13,10 @@ export type SlidingWindow = { max: number; perMs: number };
 /** What was taken from a window: [when, in milliseconds, the latest of them, how many], oldest first. */
 export type UsedOfWindow = { perMs: number; taken: readonly (readonly [atMs: number, units: number])[] };
 
-/** A limit as it is kept. `used` is matched to windows by their length: of a window with a new length nothing is used. */
+/**
+ * A limit as it is kept. `used` is matched to windows by their length: of a window with a new length nothing is used. What is kept of other
+ * lengths belongs to definitions that have other windows under the same name: it goes on being counted for them.
+ */
 export type WindowedLimit = { windows: readonly SlidingWindow[]; used: readonly UsedOfWindow[] };
 
 export type TakenTokens = {
@@ -33,7 +36,7 @@ const SLOTS = 16;
 export function takeTokens(limit: WindowedLimit, units: number, nowMs: number): TakenTokens {
   const states = limit.windows.map((window) => stateOf(window, limit.used, nowMs));
   const taken = states.every(({ window, taken: log }) => unitsOf(log) + units <= window.max);
-  const used = states.map(({ window, taken: log }) => ({
+  const used = [...states, ...othersOf(limit, nowMs)].map(({ window, taken: log }) => ({
     perMs: window.perMs,
     taken: taken ? withUnits(window, log, [nowMs, units]) : log,
   }));
@@ -53,6 +56,15 @@ function stateOf(window: SlidingWindow, used: readonly UsedOfWindow[], nowMs: nu
   const log = used.find(({ perMs }) => perMs === window.perMs)?.taken ?? [];
   const counted = log.filter(([atMs]) => atMs + window.perMs > nowMs);
   return { window, taken: counted.map(([atMs, units]) => [Math.min(atMs, nowMs), units]) };
+}
+
+// An empty log counts nothing, so it is not kept.
+function othersOf({ windows, used }: WindowedLimit, nowMs: number): WindowState[] {
+  const own = new Set(windows.map(({ perMs }) => perMs));
+  return used
+    .filter(({ perMs }) => !own.has(perMs))
+    .map(({ perMs }) => stateOf({ max: Number.MAX_SAFE_INTEGER, perMs }, used, nowMs))
+    .filter(({ taken }) => taken.length > 0);
 }
 
 function unitsOf(log: readonly Entry[]): number {
