@@ -49,7 +49,10 @@ export function createContext(
   const holder = { workspace: phase.workspace, token: `${phase.id}/${phase.fence}`, signal };
   return {
     transaction,
-    abandon: progress.abandon,
+    abandon: () => {
+      progress.abandon();
+      logging.abandon();
+    },
     flush: async () => {
       await Promise.all([logging.flush(), progress.finish()]);
     },

@@ -4,6 +4,7 @@ import type { PhaseContext } from '@millrace/sdk';
 import { createLogger } from '@millrace/process';
 import { LIMITS } from '@millrace/shared';
 import { createSubscriberConnection, createSubscriptions, readProgress, type RedisClient, type Subscriptions } from '@millrace/redis';
+import { eventually } from '@millrace/testing';
 import { createEngineFixture, type EngineFixture } from '../test-support/engine-fixture.ts';
 
 const QUICK = { attempts: 3, backoff: { type: 'fixed', delay: 10 } } as const;
@@ -97,7 +98,50 @@ describe('ctx.log', () => {
       "SELECT count(*)::int AS count, (array_agg(data->>'message' ORDER BY seq DESC))[1] AS last FROM millrace.events WHERE subject_id = $1 AND type = 'log'",
       [flowId],
     );
-    expect(found.rows[0]).toEqual({ count: 10_001, last: '5 more lines were dropped: an attempt may write 10000' });
+    expect(found.rows[0]).toEqual({
+      count: 10_001,
+      last: '5 more lines were dropped: an attempt may write 10000, and 1024 KiB may wait to be written',
+    });
+  });
+
+  it('holds at most 1 MiB of lines that wait, in pieces that one statement takes', async () => {
+    const { flowId } = await run((ctx) => {
+      for (let n = 0; n < 1_000; n += 1) ctx.log.info('x'.repeat(LIMITS.logMessageCharsMax), { n });
+    });
+    const found = await test.database.main.query<{ count: number; statements: number; last: string }>(
+      `SELECT count(*)::int AS count, count(DISTINCT xmin::text)::int AS statements, (array_agg(data->>'message' ORDER BY seq DESC))[1] AS last
+       FROM millrace.events WHERE subject_id = $1 AND type = 'log'`,
+      [flowId],
+    );
+    const { count = 0, statements, last } = found.rows[0] ?? {};
+    expect(count).toBeGreaterThan(250);
+    expect(count).toBeLessThan(265);
+    expect(statements).toBe(Math.ceil((count * 4_040) / (256 * 1024)));
+    expect(last).toContain(`${1_001 - count} more lines were dropped`);
+  });
+
+  it('loses no line and no order when the database refuses it for a while', async () => {
+    const { flowId, logs } = await run(async (ctx) => {
+      const client = await test.database.long.connect();
+      await client.query('BEGIN');
+      await client.query('LOCK TABLE millrace.events IN ACCESS EXCLUSIVE MODE');
+      for (let n = 0; n < 1_200; n += 1) ctx.log.info(`${n}`);
+      await eventually(async () => {
+        const blocked = await test.database.main.query<{ pid: number }>(
+          `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO millrace.events%'`,
+        );
+        expect(blocked.rows).toHaveLength(1);
+        await test.database.main.query('SELECT pg_terminate_backend($1)', [blocked.rows[0]?.pid]);
+      });
+      await client.query('COMMIT');
+      client.release();
+    });
+    expect(logs.map((line) => line['message'])).toEqual(Array.from({ length: logs.length }, (_, n) => `${n}`));
+    const counted = await test.database.main.query<{ count: number }>(
+      "SELECT count(*)::int AS count FROM millrace.events WHERE subject_id = $1 AND type = 'log'",
+      [flowId],
+    );
+    expect(counted.rows[0]?.count).toBe(1_200);
   });
 });
 
