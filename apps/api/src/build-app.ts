@@ -1,4 +1,5 @@
 // Puts the application together from its parts: which routes there are and what each is given. Opens nothing and starts nothing.
+import { createContentReceiver, type SpoolLimits } from '@millrace/imports';
 import { isTerminalFlow } from '@millrace/shared';
 import type { Clock, Logger } from '@millrace/process';
 import type { JobDispatcher } from '@millrace/queue';
@@ -44,8 +45,7 @@ import { importRoutes } from './routes/import-routes.ts';
 import { keyRoutes } from './routes/key-routes.ts';
 import { signalRoutes } from './routes/signal-routes.ts';
 import { createImportActions } from './uploads/import-actions.ts';
-import { createContentReceiver } from './uploads/receive-content.ts';
-import type { SpoolLimits } from './uploads/spool-content.ts';
+import { createUploadReceiver } from './uploads/receive-upload.ts';
 
 /** What the process says in its OpenAPI document. */
 const API_VERSION = '1.0.0';
@@ -67,6 +67,8 @@ export type BuildAppDeps = {
   planner: FlowPlanner;
   storage: UploadStorage;
   uploadLimits: SpoolLimits;
+  /** An upload that sends nothing for this long is cut. */
+  uploadIdleMs: number;
   hub: EventRoutesDeps['hub'];
   authenticator: Authenticator;
   instance: InstanceLoader;
@@ -173,7 +175,8 @@ function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
 function importPart(deps: BuildAppDeps, cursors: Cursors): Route[] {
   const { database, storage, uploadLimits: limits, clock, log } = deps;
   const actions = createImportActions({ database, storage, updates: deps.updates, dispatcher: deps.dispatcher, log });
-  const receive = createContentReceiver({ database, storage, announce: actions.announce, log, limits });
+  const content = createContentReceiver({ database, storage, announce: actions.announce, log, limits });
+  const receive = createUploadReceiver({ receive: content, idleMs: deps.uploadIdleMs });
   return importRoutes({ database, cursors, clock, receive, actions, uploadBytesMax: limits.uploadBytesMax });
 }
 
