@@ -1,5 +1,6 @@
 // The worker's composition root: consumes both queues and runs the services around them. The only place that knows all of its parts.
 import { loadFlows } from '@millrace/flows';
+import { spoolLimits } from '@millrace/imports';
 import {
   ConfigFault,
   startAll,
@@ -17,6 +18,7 @@ import { createFlowEngine } from './engine/create-flow-engine.ts';
 import type { Isolation } from './engine/isolation.ts';
 import { createImportEngine } from './imports/create-import-engine.ts';
 import { createImportReconciler } from './imports/import-reconciler.ts';
+import { createPhaseImports } from './imports/phase-imports.ts';
 import { createControlListener } from './services/control-listener.ts';
 import { createFlowDispatcher } from './services/dispatcher.ts';
 import { createReconciler } from './services/reconciler.ts';
@@ -49,6 +51,7 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
       if (rows === undefined) throw new PermanentError(`there is no completed import ${target.importId}`);
       return rows;
     },
+    imports: createPhaseImports({ ...connections, limits: spoolLimits(config), log }),
     clock: systemClock,
     log,
     concurrency: config.flowConcurrency,

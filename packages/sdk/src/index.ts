@@ -1,5 +1,16 @@
 // What users import to write flows.
-export type { ImportedRows, LockOptions, LogLevel, PhaseContext, PhaseLog, TransactionClient } from './context.ts';
+export type {
+  ImportContent,
+  ImportedRows,
+  ImportOutcome,
+  ImportSource,
+  LockOptions,
+  LogLevel,
+  PhaseContext,
+  PhaseLog,
+  RateLimitOptions,
+  TransactionClient,
+} from './context.ts';
 export { defineFlow, definePhase } from './define-flow.ts';
 export type {
   FlowDefinition,
@@ -15,7 +26,7 @@ export type {
 } from './define-flow.ts';
 export { createFlowPlanner } from './flow-planner.ts';
 export type { FlowPlan, FlowPlanner, PlannedFlow } from './flow-planner.ts';
-export { limitNameOf, windowsOf } from './rate-limits.ts';
+export { limitKeyOf, limitNameOf, windowsOf } from './rate-limits.ts';
 export type { PlannedWindow } from './rate-limits.ts';
 export { createFlowRegistry } from './registry.ts';
 export type { FlowRegistry } from './registry.ts';

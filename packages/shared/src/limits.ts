@@ -16,6 +16,9 @@ export const LIMITS = {
   phasesMax: 20_000,
   /** The result of a phase or of a step, as JSON. */
   outputBytesMax: 1024 * 1024,
+  /** Kept results of steps of one phase and run, and their bytes as JSON together. */
+  stepsMax: 1_000,
+  stepsBytesMax: 16 * 1024 * 1024,
   tagsMax: 32,
   /** 24 days: what a timer and a 32-bit number of milliseconds can hold (they end at 24.8). */
   timerMsMax: 24 * 86_400_000,

@@ -6,6 +6,7 @@ import type { Keys, Locks, UpdatePublisher } from '@millrace/redis';
 import type { Dispatch } from '@millrace/shared';
 import type { FlowRegistry } from '@millrace/sdk';
 import type { Database } from '@millrace/store';
+import { createContextServices } from './context/context-services.ts';
 import type { ContextDeps } from './context/create-context.ts';
 import type { EventPublisher } from './event-publisher.ts';
 import { createIsolation, type Isolation } from './isolation.ts';
@@ -25,6 +26,7 @@ export type FlowEngineDeps = {
   registry: FlowRegistry;
   dispatch(dispatches: readonly Dispatch[]): void;
   openImported: ContextDeps['openImported'];
+  imports: ContextDeps['imports'];
   clock: Clock;
   log: Logger;
   workerId: string;
@@ -58,12 +60,14 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
   const claims = createPhaseClaims({ ...deps, leaseMs: LEASE_MS });
   const commits = createPhaseCommits(deps);
   const isolation = createIsolation(deps);
+  const services = createContextServices(deps);
   const runner = createPhaseRunner({
     ...deps,
     claims,
     commits,
     running,
     isolation,
+    services,
     definitions: createPhaseDefinitions(deps.registry),
     random: Math.random,
   });
@@ -81,7 +85,7 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
       ),
     );
     for (const { phase } of left) claims.unlock(phase.id);
-    await commits.drain();
+    await Promise.all([commits.drain(), services.usage.flush()]);
     await claims.drain();
   };
   return {

@@ -4,10 +4,14 @@ import type { Keys, Locks, UpdatePublisher } from '@millrace/redis';
 import type { ImportedRows, PhaseContext } from '@millrace/sdk';
 import type { Database } from '@millrace/store';
 import type { EventPublisher } from '../event-publisher.ts';
+import { PhaseStopped } from '../outcome.ts';
 import type { RunningPhase } from '../running-phases.ts';
 import { withNamedLock } from './phase-lock.ts';
+import type { ContextServices } from './context-services.ts';
+import type { PhaseImports } from './phase-imports.ts';
 import { createPhaseLog } from './phase-log.ts';
 import { createPhaseProgress } from './phase-progress.ts';
+import { takeRateLimit } from './phase-rate-limit.ts';
 import { createPhaseSteps } from './phase-steps.ts';
 import { createPhaseTransaction, type PhaseTransaction } from './phase-transaction.ts';
 
@@ -18,13 +22,15 @@ export type ContextDeps = {
   updates: UpdatePublisher;
   publisher: EventPublisher;
   log: Logger;
+  services: ContextServices;
+  imports: PhaseImports;
   openImported(target: { importId: string; workspace: string }): Promise<ImportedRows>;
 };
 
 export type AttemptContext = {
   ctx: PhaseContext;
   transaction: PhaseTransaction;
-  /** Writes what is still buffered: log lines and the last progress. Before the phase's end is committed. */
+  /** Writes what is still buffered: log lines, usage and the last progress. Before the phase's end is committed. */
   flush(): Promise<void>;
   /** Ends what a handler that was left behind might still send in the name of the phase. */
   abandon(): void;
@@ -42,10 +48,16 @@ export function createContext(
   const steps = createPhaseSteps({
     database: deps.database,
     phase,
+    steps: deps.services.steps,
+    requireGoingOn: () => {
+      const reason = running.stopReason();
+      if (reason !== undefined && reason !== 'soft-timeout') throw new PhaseStopped(reason);
+    },
     onFenced: () => {
       running.stop('lease-lost');
     },
   });
+  const usage = deps.services.usage.forAttempt(phase);
   const holder = { workspace: phase.workspace, token: `${phase.id}/${phase.fence}`, signal };
   return {
     transaction,
@@ -54,7 +66,7 @@ export function createContext(
       logging.abandon();
     },
     flush: async () => {
-      await Promise.all([logging.flush(), progress.finish()]);
+      await Promise.all([logging.flush(), usage.flush(), progress.finish()]);
     },
     ctx: {
       flowId: phase.flowId,
@@ -69,7 +81,10 @@ export function createContext(
       progress: progress.report,
       step: steps.run,
       lock: (resource, fn, options = {}) => withNamedLock(deps, holder, { resource, fn, options }),
+      rateLimit: (name, units = 1, options = {}) => takeRateLimit({ rates: deps.services.rates, phase, signal }, { name, units, options }),
+      usage: usage.record,
       transaction: transaction.run,
+      import: (dataset, source, options = {}) => deps.imports.run({ phase, signal, dataset, source, options }),
       imported: (importId) => deps.openImported({ importId, workspace: phase.workspace }),
     },
   };

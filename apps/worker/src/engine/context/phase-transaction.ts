@@ -41,10 +41,12 @@ export function createPhaseTransaction(database: Pick<Database, 'long'>): PhaseT
       if (statement === 'COMMIT') throw closing.explain(error);
     }
   };
+  const cut = () => {
+    opened?.release(true);
+    opened = undefined;
+  };
   const refuseAfterEnd = async () => {
-    if (!ended) return;
-    await close('ROLLBACK');
-    throw new Error(HAS_ENDED);
+    if (ended) await close('ROLLBACK').then(() => Promise.reject(new Error(HAS_ENDED)));
   };
   return {
     run: (fn) => {
@@ -52,10 +54,7 @@ export function createPhaseTransaction(database: Pick<Database, 'long'>): PhaseT
       const outer = scopes.getStore();
       // A turn of its own would be waited for by the turn that it is called in.
       if (outer?.isOpen === true)
-        return outer.inTurn(async () => {
-          if (ended) throw new Error(HAS_ENDED);
-          return withSavepoint({ scopes, opened: outer.opened, depth: outer.depth + 1 }, fn);
-        });
+        return outer.inTurn(() => (ended ? Promise.reject(new Error(HAS_ENDED)) : withSavepoint({ ...outer, depth: outer.depth + 1 }, fn)));
       return inTurn(async () => {
         await refuseAfterEnd();
         opened ??= await begin(database);
@@ -81,16 +80,17 @@ export function createPhaseTransaction(database: Pick<Database, 'long'>): PhaseT
       }),
     rollback: () => {
       ended = true;
-      if (!used) return;
-      const cut = setTimeout(() => {
-        opened?.release(true);
-        opened = undefined;
-      }, LEFT_BEHIND_MS);
-      void inTurn(() => close('ROLLBACK')).finally(() => {
-        clearTimeout(cut);
-      });
+      const rollback = () => close('ROLLBACK');
+      if (used) callWhenLate(inTurn(rollback), cut);
     },
   };
+}
+
+function callWhenLate(work: Promise<void>, late: () => void): void {
+  const timer = setTimeout(late, LEFT_BEHIND_MS);
+  void work.finally(() => {
+    clearTimeout(timer);
+  });
 }
 
 // One connection can do one thing at a time: calls of one attempt take turns.
@@ -149,6 +149,7 @@ async function begin(database: Pick<Database, 'long'>): Promise<OpenTransaction>
 
 /** A function that runs inside the transaction now. */
 type Scope = {
+  readonly scopes: AsyncLocalStorage<Scope>;
   readonly opened: OpenTransaction;
   /** How many functions it is called in. */
   readonly depth: number;
@@ -156,14 +157,14 @@ type Scope = {
   isOpen: boolean;
 };
 
-type Place = Pick<Scope, 'opened' | 'depth'> & { scopes: AsyncLocalStorage<Scope> };
+type Place = Pick<Scope, 'scopes' | 'opened' | 'depth'>;
 
 // Only failures of this connection may mean "not now": what else `fn` throws, such as a refused connection to somewhere else, is its own.
 async function withSavepoint<T>({ scopes, opened, depth }: Place, fn: (client: TransactionClient) => Promise<T>): Promise<T> {
   const { client } = opened;
   // A name for each depth: rolling back to a savepoint keeps it, so one of an inner call must not stand in for that of the outer one.
   const savepoint = `handler_${depth}`;
-  const scope: Scope = { opened, depth, inTurn: createTurns(), isOpen: true };
+  const scope: Scope = { scopes, opened, depth, inTurn: createTurns(), isOpen: true };
   const query = async (sql: string, values?: readonly unknown[]) => {
     if (!scope.isOpen) throw new Error('the client of ctx.transaction was used after its function had ended');
     return explained(opened, () => client.query(sql, values === undefined ? undefined : [...values]));
