@@ -108,7 +108,7 @@ async function handOver(
     // An attempt that was left behind was faster: its content is there.
     if (found?.status === 'awaiting_content') throw error;
   } finally {
-    await bytes.close();
+    bytes.close();
   }
 }
 

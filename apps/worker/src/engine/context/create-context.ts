@@ -58,14 +58,17 @@ export function createContext(
     },
   });
   const usage = deps.services.usage.forAttempt(phase);
+  const waits = createWaits(signal);
   const holder = { workspace: phase.workspace, token: `${phase.id}/${phase.fence}`, signal };
   return {
     transaction,
     abandon: () => {
+      waits.end();
       progress.abandon();
       logging.abandon();
     },
     flush: async () => {
+      waits.end();
       await Promise.all([logging.flush(), usage.flush(), progress.finish()]);
     },
     ctx: {
@@ -81,11 +84,31 @@ export function createContext(
       progress: progress.report,
       step: steps.run,
       lock: (resource, fn, options = {}) => withNamedLock(deps, holder, { resource, fn, options }),
-      rateLimit: (name, units = 1, options = {}) => takeRateLimit({ rates: deps.services.rates, phase, signal }, { name, units, options }),
+      rateLimit: (name, units = 1, options = {}) =>
+        takeRateLimit({ rates: deps.services.rates, phase, signal: waits.signal() }, { name, units, options }),
       usage: usage.record,
       transaction: transaction.run,
-      import: (dataset, source, options = {}) => deps.imports.run({ phase, signal, dataset, source, options }),
+      import: (dataset, source, options = {}) => deps.imports.run({ phase, signal: waits.signal(), dataset, source, options }),
       imported: (importId) => deps.openImported({ importId, workspace: phase.workspace }),
+    },
+  };
+}
+
+/** What a handler left unawaited ends with it, rather than hold a file or a timer for nobody. Most handlers wait for nothing of the kind. */
+function createWaits(stopped: AbortSignal): { signal(): AbortSignal; end(): void } {
+  let ended: AbortController | undefined;
+  let either: AbortSignal | undefined;
+  let isOver = false;
+  const abort = () => ended?.abort(new Error('the handler has ended'));
+  return {
+    signal: () => {
+      ended ??= new AbortController();
+      if (isOver) abort();
+      return (either ??= AbortSignal.any([stopped, ended.signal]));
+    },
+    end: () => {
+      isOver = true;
+      abort();
     },
   };
 }

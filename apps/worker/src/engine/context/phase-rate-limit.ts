@@ -20,7 +20,7 @@ const SPREAD = 0.2;
 export async function takeRateLimit({ rates, phase, signal }: RateLimitDeps, call: RateLimitCall): Promise<boolean> {
   const request = toRequest({ rates, phase }, call);
   const { wait = WAIT_MS } = call.options;
-  const waitUntilMs = performance.now() + (wait === 'return' ? 0 : durationMs(wait));
+  let leftMs = wait === 'return' ? 0 : durationMs(wait);
   for (;;) {
     signal.throwIfAborted();
     const answer = await rates.take(request);
@@ -29,7 +29,8 @@ export async function takeRateLimit({ rates, phase, signal }: RateLimitDeps, cal
     if (retryInMs === null)
       throw new PermanentError(`${request.units} units of the rate limit "${call.name}" are more than one of its windows ever holds`);
     if (wait === 'return') return false;
-    if (performance.now() + retryInMs > waitUntilMs) throw new RateLimited(call.name, Math.ceil(retryInMs * (1 + SPREAD * Math.random())));
+    if (retryInMs > leftMs) throw new RateLimited(call.name, Math.ceil(retryInMs * (1 + SPREAD * Math.random())));
+    leftMs -= retryInMs;
     await delay(retryInMs, undefined, { signal });
   }
 }

@@ -1,4 +1,4 @@
-// What a handler says while it works: log lines, progress, kept steps.
+// What a handler says while it works: log lines and progress.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { PhaseContext } from '@millrace/sdk';
 import { createLogger } from '@millrace/process';
@@ -7,7 +7,6 @@ import { createSubscriberConnection, createSubscriptions, readProgress, type Red
 import { eventually } from '@millrace/testing';
 import { createEngineFixture, type EngineFixture } from '../test-support/engine-fixture.ts';
 
-const QUICK = { attempts: 3, backoff: { type: 'fixed', delay: 10 } } as const;
 let test: EngineFixture;
 let subscriber: RedisClient;
 let subscriptions: Subscriptions;
@@ -207,57 +206,5 @@ describe('ctx.progress', () => {
       LIMITS.progressMessageCharsMax,
       true,
     ]);
-  });
-});
-
-describe('ctx.step', () => {
-  it('runs once and gives later attempts what was kept', async () => {
-    const ran: string[] = [];
-    const { phase } = await run(async (ctx) => {
-      const results = [];
-      for (const name of ['a', 'b', 'c']) {
-        results.push(
-          await ctx.step(name, () => {
-            ran.push(`${name}${ctx.attempt}`);
-            return { from: ctx.attempt };
-          }),
-        );
-        if (name === 'b' && ctx.attempt < 3) throw new Error('no');
-      }
-      return results;
-    }, QUICK);
-    expect(phase?.output).toEqual([{ from: 1 }, { from: 1 }, { from: 3 }]);
-    expect(ran).toEqual(['a1', 'b1', 'c3']);
-  });
-
-  it('keeps nothing of a step that throws, and null for one without a result', async () => {
-    const { phase } = await run(async (ctx) => {
-      const nothing = await ctx.step('nothing', () => undefined);
-      const late = await ctx.step('late', () => {
-        if (ctx.attempt === 1) throw new Error('no');
-        return ctx.attempt;
-      });
-      return [nothing ?? null, late];
-    }, QUICK);
-    expect(phase?.output).toEqual([null, 2]);
-  });
-
-  it.each<[string, string, () => unknown, RegExp]>([
-    ['a result that cannot be kept', 'bad', () => ({ n: 1n }), /step "bad" cannot be kept: it is not JSON/],
-    ['a result that is too large', 'big', () => 'x'.repeat(LIMITS.outputBytesMax), /step "big" cannot be kept: it is larger/],
-    ['no name', '', () => 1, /name must have 1 to 200/],
-    ['a name that is too long', 'x'.repeat(201), () => 1, /name must have 1 to 200/],
-  ])('fails the phase at once for %s', async (_, name, fn, message) => {
-    const { phase } = await run((ctx) => ctx.step(name, fn), QUICK);
-    expect(phase).toMatchObject({
-      status: 'failed',
-      attempts: 1,
-      error: { code: 'PermanentError', message: expect.stringMatching(message) },
-    });
-  });
-
-  it('fails the phase at once for a name that the database cannot keep', async () => {
-    const { phase } = await run((ctx) => ctx.step('a\0b', () => 1), QUICK);
-    expect(phase).toMatchObject({ status: 'failed', attempts: 1 });
   });
 });
