@@ -41,8 +41,8 @@ export type ContentUpload = {
   next(): Promise<Buffer | null>;
   /** How many bytes will come, if that is known. */
   declaredBytes?: number;
-  /** Names the upload: one with the same name goes on in place of an earlier one that may still be under way. Default: a new name. */
-  uploadId?: string;
+  /** Ends another upload into this import that may be under way. Default: that one is let finish, and this one is refused. */
+  takesOver?: boolean;
 };
 
 /** `same`: this very content was there already. */
@@ -55,8 +55,8 @@ export function createContentReceiver(deps: ReceiverDeps): ContentReceiver {
   return async (upload, signal) => {
     const found = await requireImport(deps, upload);
     if (found.status !== 'awaiting_content') return compareWithKept(deps, { upload, found, signal });
-    const slot = { importId: found.id, uploadId: upload.uploadId ?? newId() };
-    if (!(await takeUploadSlot(deps.database.main, slot)))
+    const slot = { importId: found.id, uploadId: newId() };
+    if (!(await takeUploadSlot(deps.database.main, { ...slot, takesOver: upload.takesOver ?? false })))
       throw new AppError('invalid-state', { detail: 'Another upload into this import is under way.' });
     const keeper = keepSlot(deps, slot, signal);
     try {

@@ -63,7 +63,7 @@ export { failImport, releaseChunk } from './imports/chunks/release-chunk.ts';
 export type { HeldChunk, ImportFailure } from './imports/chunks/release-chunk.ts';
 export { createImport } from './imports/create-import.ts';
 export type { CreatedImport, NewImport } from './imports/create-import.ts';
-export { createPhaseImport } from './imports/create-phase-import.ts';
+export { createPhaseImport, findPhaseImport } from './imports/create-phase-import.ts';
 export type { NewPhaseImport } from './imports/create-phase-import.ts';
 export type { ImportActionOutcome } from './imports/import-change.ts';
 export { openImported } from './imports/imported-rows.ts';

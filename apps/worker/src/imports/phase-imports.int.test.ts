@@ -8,8 +8,9 @@ import { createLogger } from '@millrace/process';
 import type { ImportContent, PhaseContext } from '@millrace/sdk';
 import type { Dispatch } from '@millrace/shared';
 import { createLocalStorage } from '@millrace/storage';
-import { cancelImport, listImports, putDataset } from '@millrace/store';
+import { cancelFlow, cancelImport, listImports, putDataset } from '@millrace/store';
 import { eventually } from '@millrace/testing';
+import type { FlowEngine } from '../engine/create-flow-engine.ts';
 import { createEngineFixture, gate, type EngineFixture } from '../engine/test-support/engine-fixture.ts';
 import { createImportEngine, type ImportEngine } from './create-import-engine.ts';
 import { createPhaseImports } from './phase-imports.ts';
@@ -19,6 +20,7 @@ const FILE = 'sku,quantity\na,1\nb,2\nc,none\n';
 const LIMITS = { uploadBytesMax: 4_000_000, unpackedBytesMax: 40_000_000, recordBytesMax: 100_000 };
 const log = createLogger({ name: 'test', level: 'silent' });
 let test: EngineFixture;
+let flowEngine: FlowEngine;
 let folder: string;
 /** False: chunks stay in the queue. */
 let isLoading = true;
@@ -39,7 +41,7 @@ beforeAll(async () => {
     },
   };
   const engine: ImportEngine = createImportEngine({ database, storage, dispatcher, updates, log, workerId: 'test' });
-  await test.engine({ imports: createPhaseImports({ database, storage, dispatcher, updates, limits: LIMITS, log }) });
+  flowEngine = await test.engine({ imports: createPhaseImports({ database, storage, dispatcher, updates, limits: LIMITS, log }) });
   const columns = [
     { name: 'sku', type: 'text' as const },
     { name: 'quantity', type: 'integer' as const },
@@ -196,6 +198,54 @@ describe('ctx.import', () => {
       }),
     );
     expect((await test.ended(flowId)).phases[0]?.error).toMatchObject({ code: 'timeout' });
+    isLoading = true;
+    held.length = 0;
+  });
+
+  it('that failed for a passing reason goes on with the next attempt', async () => {
+    isLoading = false;
+    const [before] = await importsInto('plain');
+    const outcome = run(async (ctx) => {
+      if (ctx.attempt === 2) isLoading = true;
+      return (await ctx.import('plain', { content: FILE })).rowsInserted;
+    });
+    await eventually(async () => {
+      const [newest] = await importsInto('plain');
+      expect(newest?.id).not.toBe(before?.id);
+      const failed = await test.database.main.query(
+        `WITH hit AS (UPDATE millrace.imports SET status = 'failed', error = '{"code":"internal","message":"bad luck"}' WHERE status = 'queued' AND id = $1 RETURNING id)
+         UPDATE millrace.import_chunks c SET status = 'pending', dispatched = false, due_at = NULL FROM hit WHERE c.import_id = hit.id`,
+        [newest?.id],
+      );
+      expect(failed.rowCount).toBe(1);
+    });
+    expect((await outcome).phase).toMatchObject({ status: 'completed', attempts: 2, output: 2 });
+    held.length = 0;
+  });
+
+  it('is cancelled with its flow', async () => {
+    isLoading = false;
+    const started = gate();
+    const flowId = await test.start(
+      test.define({
+        only: {
+          retry: { attempts: 1 },
+          run: (ctx: PhaseContext) => {
+            started.resolve();
+            return ctx.import('plain', { content: FILE });
+          },
+        },
+      }),
+    );
+    await started.promise;
+    await eventually(async () => {
+      expect((await importsInto('plain'))[0]?.status).toBe('queued');
+    });
+    await cancelFlow(test.database, { flowId, workspace: 'default', by: 'test' });
+    flowEngine.running.stopFlow(flowId, 'cancelled');
+    await eventually(async () => {
+      expect((await importsInto('plain'))[0]?.status).toBe('cancelled');
+    });
     isLoading = true;
     held.length = 0;
   });

@@ -4,10 +4,13 @@ import { AppError, importBodySchema } from '@millrace/shared';
 import { PermanentError, type ImportContent, type ImportOutcome } from '@millrace/sdk';
 import {
   asAppError,
+  cancelImport,
   createPhaseImport,
+  findPhaseImport,
   isFinalImportError,
   openImported,
   readDataset,
+  readFlowHead,
   readImport,
   retryImport,
   type Database,
@@ -47,6 +50,7 @@ export function createPhaseImports(deps: PhaseImportsDeps): PhaseImports {
         const target = await findTarget(deps, receive, call);
         return await outcomeOf(deps, await importEnded(deps.database, target, call.signal));
       } catch (error) {
+        if (call.signal.aborted) await cancelWithFlow(deps, call);
         throw forHandler(error);
       }
     },
@@ -94,14 +98,14 @@ async function makeImport(deps: PhaseImportsDeps, { phase, dataset, source, opti
   return made.import;
 }
 
-// Every attempt sends under the same name, so that it need not wait for the slot of one that died.
+// Whoever holds the phase sends: an attempt that died, or was left behind, must not keep the next one from it.
 async function handOver(
   deps: PhaseImportsDeps,
   { receive, target, call }: { receive: ContentReceiver; target: Target; call: ContentCall },
 ): Promise<void> {
   const bytes = readContent(call.source.content);
   try {
-    await receive({ ...target, packing: 'none', uploadId: call.phase.id, next: bytes.next }, call.signal);
+    await receive({ ...target, packing: 'none', takesOver: true, next: bytes.next }, call.signal);
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== 'invalid-state') throw error;
     const found = await readImport(deps.database.main, target);
@@ -116,6 +120,23 @@ async function handOver(
 async function goOn(deps: PhaseImportsDeps, target: Target): Promise<void> {
   const outcome = await retryImport(deps.database, target);
   if (outcome.kind === 'done') await announce(deps, { events: outcome.events, dispatches: outcome.dispatches ?? [] });
+}
+
+// A flow that was cancelled loads nothing any more. What somebody else has made is theirs.
+async function cancelWithFlow(deps: PhaseImportsDeps, { phase, source, dataset, options }: PhaseImportCall): Promise<void> {
+  if ('importId' in source) return;
+  try {
+    const flow = await readFlowHead(deps.database.main, phase);
+    const made =
+      flow?.status === 'cancelled' ? await findPhaseImport(deps.database.main, { phase, key: options.key ?? dataset }) : undefined;
+    if (made === undefined) return;
+    const outcome = await cancelImport(deps.database, { importId: made.id, workspace: phase.workspace, by: 'flow' });
+    if (outcome.kind !== 'done') return;
+    await announce(deps, { events: outcome.events, dispatches: [] });
+    if (outcome.import.content_ref !== null) await deps.storage.remove(outcome.import.content_ref);
+  } catch (error) {
+    deps.log.warn({ err: error, flowId: phase.flowId }, 'the import of a cancelled flow was not cancelled');
+  }
 }
 
 async function outcomeOf(deps: PhaseImportsDeps, ended: StoredImport): Promise<ImportOutcome> {

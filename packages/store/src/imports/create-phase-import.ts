@@ -49,7 +49,11 @@ RETURNING ${IMPORT_COLUMNS}`,
   return other === undefined ? undefined : { import: other, isNew: false };
 }
 
-async function findPhaseImport(on: Queryable, { phase, key }: NewPhaseImport): Promise<StoredImport | undefined> {
+/** The import that this phase has made in this run under this key. */
+export async function findPhaseImport(
+  on: Queryable,
+  { phase, key }: { phase: { id: string; run: number }; key: string },
+): Promise<StoredImport | undefined> {
   const result = await on.query<StoredImport>({
     name: 'find-phase-import',
     text: `SELECT ${IMPORT_COLUMNS} FROM millrace.imports WHERE phase_id = $1 AND phase_run = $2 AND phase_key = $3`,
