@@ -12,13 +12,14 @@ import {
   type Service,
 } from '@millrace/process';
 import { createJobConsumer, type DeliveryOutcome } from '@millrace/queue';
-import { PermanentError, type FlowRegistry } from '@millrace/sdk';
+import { createFlowPlanner, PermanentError, type FlowRegistry } from '@millrace/sdk';
 import { ensureSelftestTable, openImported, waitForSchema } from '@millrace/store';
 import { createFlowEngine } from './engine/create-flow-engine.ts';
 import type { Isolation } from './engine/isolation.ts';
 import { createImportEngine } from './imports/create-import-engine.ts';
 import { createImportReconciler } from './imports/import-reconciler.ts';
 import { createPhaseImports } from './imports/phase-imports.ts';
+import { createChildrenLoop } from './services/children.ts';
 import { createControlListener } from './services/control-listener.ts';
 import { createFlowDispatcher } from './services/dispatcher.ts';
 import { createReconciler } from './services/reconciler.ts';
@@ -42,16 +43,30 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
   const { database, dispatcher, publisher, queue } = connections;
   const onPass = metrics.passEnded;
   const flowDispatcher = createFlowDispatcher({ database, dispatcher, windowMax: config.dispatchWindow, log, onPass });
+  const registry = await loadRegistry(config);
+  const children = createChildrenLoop({
+    database,
+    publisher,
+    dispatch: flowDispatcher.dispatch,
+    announceCancel: (flowId) => connections.updates.publishControl({ type: 'cancel', flowId }),
+    log,
+    onPass,
+  });
   const flows = createFlowEngine({
     ...connections,
-    registry: await loadRegistry(config),
+    registry,
+    planner: createFlowPlanner(registry),
     dispatch: flowDispatcher.dispatch,
+    onFreed: (freed) => {
+      if (freed.children) children.wake();
+    },
     openImported: async (target) => {
       const rows = await openImported(database, target);
       if (rows === undefined) throw new PermanentError(`there is no completed import ${target.importId}`);
       return rows;
     },
     imports: createPhaseImports({ ...connections, limits: spoolLimits(config), log }),
+    http: { callbackUrl: `${config.publicUrl}/v1/callbacks`, secret: config.httpSecret },
     clock: systemClock,
     log,
     concurrency: config.flowConcurrency,
@@ -82,7 +97,7 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
   metrics.gauge('millrace_doorbells_failed', 'Event messages that could not be published.', publisher.failedCount);
   const metricsServer =
     config.metricsPort === undefined ? [] : [createMetricsServer({ metrics, port: config.metricsPort, host: config.host })];
-  return { flowDispatcher, flows, imports, importConsumer, reconciler, metricsServer };
+  return { flowDispatcher, flows, imports, importConsumer, reconciler, children, metricsServer };
 }
 
 // Chunks stay out while a suspect phase runs alone in this process.
@@ -104,6 +119,7 @@ function start({ config, log }: ProcessFrame, connections: WorkerConnections, en
     createControlListener({ ...connections, running: flows.running, log }),
     flows.leaseKeeper,
     engines.reconciler,
+    engines.children,
     flowDispatcher,
     flows.consumer,
     importConsumer,

@@ -5,13 +5,31 @@ export { appendLogs, readEvents, readHeads } from './events/event-store.ts';
 export type { EventPage, LogLine } from './events/event-store.ts';
 export { publicEvent } from './events/logged-event.ts';
 export type { LoggedEvent } from './events/logged-event.ts';
-export { dispatchAgain, expiredLeases, overdueWaits, postponeCheck, releaseHeld, takeBacklog, unclaimed } from './flows/backlog.ts';
+export {
+  backlogLanes,
+  dispatchAgain,
+  expiredLeases,
+  overdueWaits,
+  postponeCheck,
+  releaseHeld,
+  takeBacklog,
+  unclaimed,
+} from './flows/backlog.ts';
+export { mintCallbackToken } from './flows/callback-token.ts';
+export type { CallbackRight } from './flows/callback-token.ts';
+export { awaitCallback, completeCallback, failCallback, failOverdueCallbacks } from './flows/callbacks.ts';
+export type { CallbackFailure, CallbackOutcome, CallbackWait } from './flows/callbacks.ts';
 export { cancelFlow } from './flows/cancel-flow.ts';
 export type { FlowActionOutcome } from './flows/cancel-flow.ts';
 export { claimPhases } from './flows/claim-phases.ts';
 export type { ClaimedPhase, ClaimOutcome, ClaimResult } from './flows/claim-phases.ts';
 export { completePhases } from './flows/complete-phases.ts';
-export type { CompletionOutcome, PhaseCompletion } from './flows/complete-phases.ts';
+export { CHILD_DEPTH_MAX, orphans, readChildOutputs, readChildren, settleChildren, startChildren } from './flows/children.ts';
+export type { Child, ChildPolicy, NewChild, Parent } from './flows/children.ts';
+export { suspendPhases } from './flows/suspend-phases.ts';
+export type { Awaits, PhaseSuspension } from './flows/suspend-phases.ts';
+export { wakePhases } from './flows/wake-phases.ts';
+export type { CompletionOutcome, ContinuedPhase, PhaseCompletion } from './flows/complete-phases.ts';
 export { createFlows } from './flows/create-flows.ts';
 export type { CreatedFlow, NewFlow, NewPhase } from './flows/create-flows.ts';
 export { failOverdueWait, failPhase } from './flows/fail-phase.ts';
@@ -28,7 +46,7 @@ export { isCondemned, markAlone, quarantinePhase, SUSPECT_CRASHES } from './flow
 export { releasePhases } from './flows/release-phases.ts';
 export type { PhaseRelease, ReleaseOutcome } from './flows/release-phases.ts';
 export { retryFlow } from './flows/retry-flow.ts';
-export { deliverKept, sendSignal, undeliveredSignals } from './flows/signals.ts';
+export { deliverKept, readSignal, sendSignal, undeliveredSignals } from './flows/signals.ts';
 export type { NewSignal, SignalOutcome } from './flows/signals.ts';
 export { readSteps, saveSteps } from './flows/steps.ts';
 export type { NewStep } from './flows/steps.ts';
@@ -55,6 +73,7 @@ export { acceptContent, readImportDataset, refuseContent } from './imports/accep
 export type { AcceptOutcome, IndexedContent, NewChunk, ReceivedContent } from './imports/accept-content.ts';
 export { cancelImport } from './imports/cancel-import.ts';
 export { dispatchChunksAgain, expiredChunks, postponeChunkCheck, reclaimChunk, unclaimedChunks } from './imports/chunks/chunk-backlog.ts';
+export type { BacklogLane } from './flows/backlog.ts';
 export { claimChunk } from './imports/chunks/claim-chunk.ts';
 export type { ChunkClaim, ClaimedChunk } from './imports/chunks/claim-chunk.ts';
 export type { ChunkCounts } from './imports/chunks/complete-chunk.ts';

@@ -42,7 +42,7 @@ async function markPhase(client: Queryable, failure: PhaseFailure): Promise<Fail
     name: 'fail-phase',
     text: `
 UPDATE millrace.phases
-SET status = CASE WHEN $4::int IS NULL THEN 'failed' ELSE 'retrying' END, attempts = attempts + 1, error = $5, lease_owner = NULL,
+SET status = CASE WHEN $4::int IS NULL THEN 'failed' ELSE 'retrying' END, attempts = attempts + 1, error = $5, lease_owner = NULL, interruptions = 0, interrupted_at = NULL,
     due_at = now() + $4::int * interval '1 millisecond', finished_at = CASE WHEN $4::int IS NULL THEN clock_timestamp() END
 WHERE id = $1 AND fence = $2 AND lease_owner = $3 AND status = 'running'
 RETURNING id, name, attempts, started_at AS run_started_at, due_at`,
@@ -88,7 +88,7 @@ export async function failOverdueWait(database: Pick<Database, 'transaction'>, p
     const result = await client.query<Pick<FailedRow, 'id' | 'name' | 'attempts'>>({
       name: 'fail-overdue-wait',
       text: `UPDATE millrace.phases SET status = 'failed', error = $2, due_at = NULL, finished_at = clock_timestamp()
-             WHERE id = $1 AND status = 'waiting' AND due_at <= now() RETURNING id, name, attempts`,
+             WHERE id = $1 AND status = 'waiting' AND signal IS NOT NULL AND due_at <= now() RETURNING id, name, attempts`,
       values: [phaseId, JSON.stringify(error)],
     });
     const row = result.rows[0];
