@@ -9,6 +9,7 @@ import type { Database } from '@millrace/store';
 import { createContextServices } from './context/context-services.ts';
 import type { ContextDeps } from './context/create-context.ts';
 import type { EventPublisher } from './event-publisher.ts';
+import { createCodeHolder } from './code-holder.ts';
 import { createHttpPhases, type HttpSettings } from './http/http-phases.ts';
 import { createIsolation, type Isolation } from './isolation.ts';
 import { createLeaseKeeper } from './lease-keeper.ts';
@@ -74,6 +75,7 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
     isolation,
     services,
     definitions: createPhaseDefinitions(deps.registry, createHttpPhases({ ...deps, commits })),
+    holdForCode: createCodeHolder(deps),
     random: Math.random,
   });
   const consumer = createJobConsumer({ ...deps.queue, queue: 'flow-phase', concurrency: deps.concurrency, handle: runner.handle });

@@ -1,6 +1,7 @@
 // Reads one flow with its phases, as its API answer needs it.
 import { lastMemberId, type FlowStatus, type PhaseStatus } from '@millrace/shared';
 import type { Queryable } from '../database.ts';
+import type { FlowPause } from './pause-flow.ts';
 
 export type StoredFlow = {
   id: string;
@@ -18,6 +19,8 @@ export type StoredFlow = {
   started_at: Date | null;
   finished_at: Date | null;
   seq_last: number;
+  /** While it is paused. */
+  pause: FlowPause | null;
 };
 
 export type StoredPhase = {
