@@ -19,8 +19,7 @@ const FEED_LEAST = 100;
 /** More than the window of 2,000 jobs, and what may slip in before the API knows that it is full. */
 const FILL_FLOWS = 10_000;
 const WAITING_FLOWS = { full: 100_000, quick: 10_000 };
-/** Nothing that is kept per flow takes less than a byte of each. */
-const GOAL_BYTES = 0.999;
+const GOAL_BYTES = 0;
 
 export const backlog: Scenario = {
   name: 'backlog',
@@ -122,21 +121,24 @@ async function bytesPerWaitingFlow(options: BenchOptions): Promise<Measurement[]
   return withOurStack(options, { workers: 0 }, async (stack) => {
     await acceptFlows(stack.client, { ...CHAIN, count: FILL_FLOWS });
     const footprint = () => redisFootprint({ url: options.redisUrl, prefix: stack.env['MILLRACE_REDIS_PREFIX'] ?? '' });
+    // Looking costs Redis some memory of its own, the first time.
+    await footprint();
     const before = await footprint();
     await acceptFlows(stack.client, { ...CHAIN, count: waiting });
     const after = await footprint();
     options.say(`Redis keys of ours: ${before.keys}, then ${after.keys}; bytes in them: ${before.keyBytes}, then ${after.keyBytes}`);
-    const figure = (what: string, bytes: number) =>
+    const figure = (what: string, bytesPerFlow: number) =>
       alone({
         scenario: 'backlog',
         metric: `Redis per flow that waits beyond the window, ${what}`,
         unit: 'bytes',
-        ours: bytes / waiting,
+        ours: bytesPerFlow,
         goal: GOAL_BYTES,
       });
     return [
-      figure('size of our keys', after.keyBytes - before.keyBytes),
-      figure('used_memory_dataset', after.datasetBytes - before.datasetBytes),
+      figure('size of our keys', (after.keyBytes - before.keyBytes) / waiting),
+      // The server's account of itself is not exact to the byte; whatever is kept of a flow takes more than one.
+      figure('used_memory_dataset', Math.round((after.datasetBytes - before.datasetBytes) / waiting)),
     ];
   });
 }
