@@ -5,7 +5,8 @@ import type { BenchOptions } from './scenario.ts';
 
 const BATCH_FLOWS = 1_000;
 const POLL_MS = 100;
-const STALL_MS = 60_000;
+/** For all that is accepted at a time, on a machine however slow. */
+const OPEN_MS_MAX = 300_000;
 
 /** Phases of a worker process that run at the same time, where throughput is measured. The peers choose theirs as well. */
 export const THROUGHPUT_ENV = { MILLRACE_FLOW_CONCURRENCY: '300' };
@@ -47,11 +48,11 @@ export async function sendBatch(client: RestClient, body: string): Promise<void>
   if (answer.status !== 202) throw new Error(`the batch was answered with ${answer.status}: ${JSON.stringify(answer.body)}`);
 }
 
-/** Settles when every flow of every workspace is completed. @throws Error when one has not, or when some are still open after a minute. */
+/** Settles when every flow of every workspace is completed. @throws Error when one has not, or when some are still open after five minutes. */
 export async function allCompleted(stack: TestStack): Promise<void> {
-  const giveUpAt = performance.now() + STALL_MS;
+  const giveUpAt = performance.now() + OPEN_MS_MAX;
   while (await anyOpen(stack)) {
-    if (performance.now() > giveUpAt) throw new Error(`flows are still open after ${STALL_MS / 1_000} s`);
+    if (performance.now() > giveUpAt) throw new Error(`flows are still open after ${OPEN_MS_MAX / 1_000} s`);
     await delay(POLL_MS);
   }
   const bad = await stack.database.database.main.query<{ status: string }>(
