@@ -2,12 +2,12 @@
 // three worker processes, beside what else carries out jobs or steps. The machine's speed drifts: peers run before and after us.
 import { acceptFlows, allCompleted, serverTimeMs, THROUGHPUT_ENV, withOurStack } from '../our-stack.ts';
 import { besidePeer, type Measurement } from '../measure.ts';
-import { mean } from '../percentile.ts';
 import { celery, sidekiq } from '../rivals/debian-queues.ts';
 import { handMade } from '../rivals/hand-made.ts';
 import { graphileWorker, graphileWorkerBatched, pgBoss, pgBossLoops } from '../rivals/postgres-queues.ts';
 import { rawBullmq } from '../rivals/raw-bullmq.ts';
-import type { Rival, RivalSetting } from '../rivals/rival.ts';
+import { rivalRates, type RivalRates } from '../rivals/rival-rates.ts';
+import type { Rival } from '../rivals/rival.ts';
 import type { BenchOptions, Scenario } from '../scenario.ts';
 
 const PHASES_PER_FLOW = 3;
@@ -25,10 +25,11 @@ export const phases: Scenario = {
 async function run(options: BenchOptions): Promise<Measurement[]> {
   const rivals = RIVALS.map((create) => create(options));
   const found: { rival: Rival; rates: RivalRates }[] = [];
-  if (options.peers) for (const rival of rivals) found.push({ rival, rates: await rivalRates(rival, options) });
+  if (options.peers)
+    for (const rival of rivals) found.push({ rival, rates: await rivalRates(rival, { options, processCounts: WORKER_COUNTS }) });
   const ours = new Map<number, number>();
   for (const workers of WORKER_COUNTS) ours.set(workers, await phasesPerSecond(options, workers));
-  for (const { rival, rates } of found) await rates.again(rival.name);
+  for (const { rates } of found) await rates.again();
   return WORKER_COUNTS.flatMap((workers) =>
     rivals.map((rival) =>
       besidePeer({
@@ -36,52 +37,12 @@ async function run(options: BenchOptions): Promise<Measurement[]> {
         metric: `durable phases, ${workers} worker process${workers === 1 ? '' : 'es'}`,
         unit: 'phases/s',
         ours: ours.get(workers) ?? 0,
-        peer: found.find((entry) => entry.rival === rival)?.rates.of(Math.min(workers, rival.processesMax)) ?? null,
+        peer: found.find((entry) => entry.rival === rival)?.rates.upTo(workers) ?? null,
         peerName: rival.name,
         goal: rival.goal,
       }),
     ),
   );
-}
-
-type RivalRates = {
-  /** Mean of what was measured with so many processes; null when the peer was left out. */
-  of(processes: number): number | null;
-  /** Measures once more with the best setting. */
-  again(name: string): Promise<void>;
-};
-
-async function rivalRates(rival: Rival, options: BenchOptions): Promise<RivalRates> {
-  const reason = await rival.missing();
-  if (reason !== undefined) {
-    options.say(`${rival.name} was left out: ${reason}`);
-    return { of: () => null, again: () => Promise.resolve() };
-  }
-  const processCounts = WORKER_COUNTS.filter((count) => count <= rival.processesMax);
-  const rates = new Map(processCounts.map((count) => [count, [] as number[]]));
-  const measure = async (setting: RivalSetting, processes: number) => {
-    const rate = await setting.rate({ processes, quick: options.quick });
-    options.say(`${rival.name}, ${processes} process${processes === 1 ? '' : 'es'}, ${setting.label}: ${Math.round(rate)}/s`);
-    return rate;
-  };
-  let best: { setting: RivalSetting; rate: number } | undefined;
-  for (const setting of rival.settings) {
-    const rate = await measure(setting, 1);
-    if (best === undefined || rate > best.rate) best = { setting, rate };
-  }
-  if (best === undefined) throw new Error(`${rival.name} has no settings`);
-  const { setting } = best;
-  rates.get(1)?.push(best.rate);
-  const add = async (processes: number) => {
-    rates.get(processes)?.push(await measure(setting, processes));
-  };
-  for (const processes of processCounts.slice(1)) await add(processes);
-  return {
-    of: (processes) => mean(rates.get(processes) ?? []),
-    again: async () => {
-      for (const processes of processCounts) await add(processes);
-    },
-  };
 }
 
 async function phasesPerSecond(options: BenchOptions, workers: number): Promise<number> {
