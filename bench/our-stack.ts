@@ -40,12 +40,14 @@ export function batchOf(line: string, count: number): string {
 }
 
 export async function sendBatch(client: RestClient, body: string): Promise<void> {
-  const answer = await client.send<string>('/v1/flows/batch', {
+  const answer = await client.send<{ items?: { error?: unknown }[] }>('/v1/flows/batch', {
     method: 'POST',
-    headers: { 'content-type': 'application/x-ndjson', accept: 'application/json' },
+    headers: { 'content-type': 'application/x-ndjson' },
     body,
   });
   if (answer.status !== 202) throw new Error(`the batch was answered with ${answer.status}: ${JSON.stringify(answer.body)}`);
+  const refused = answer.body.items?.find((item) => 'error' in item);
+  if (refused !== undefined) throw new Error(`a line was refused: ${JSON.stringify(refused.error)}`);
 }
 
 /** Settles when every flow of every workspace is completed. @throws Error when one has not, or when some are still open after five minutes. */

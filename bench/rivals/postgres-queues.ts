@@ -11,8 +11,10 @@ const PROCESSES_MAX = 3;
 /** A count of what is left takes some milliseconds of PostgreSQL, so it is not asked for more often. */
 const COUNT_EVERY_MS = 50;
 const JOBS = { full: 30_000, quick: 3_000 };
-/** The batched ones are done with the others' jobs before they can be measured. */
+/** What works in batches is done with that before it can be measured. */
 const BATCHED_JOBS = { full: 60_000, quick: 10_000 };
+/** Each fetch of pg-boss sorts all that waits, so a longer queue would make it slower. */
+const BOSS_JOBS = { full: 20_000, quick: 10_000 };
 
 /** Jobs at a time. */
 const ONE_BY_ONE = [10, 24, 50];
@@ -64,7 +66,7 @@ export const pgBoss: CreateRival = (options) => ({
   ...rival('pg-boss, work()'),
   settings: WORK.map(([workers, batchSize]) => ({
     label: `${workers} workers, batches of ${batchSize}`,
-    rate: (load) => worked(options, { ...load, ...PG_BOSS, jobs: JOBS, args: ['work', workers, batchSize] }),
+    rate: (load) => worked(options, { ...load, ...PG_BOSS, jobs: BOSS_JOBS, args: ['work', workers, batchSize] }),
   })),
 });
 
@@ -72,7 +74,7 @@ export const pgBossLoops: CreateRival = (options) => ({
   ...rival('pg-boss, fetch() and complete() back to back'),
   settings: LOOPS.map(([loops, batchSize]) => ({
     label: `${loops} loops, batches of ${batchSize}`,
-    rate: (load) => worked(options, { ...load, ...PG_BOSS, jobs: JOBS, args: ['loop', loops, batchSize] }),
+    rate: (load) => worked(options, { ...load, ...PG_BOSS, jobs: BOSS_JOBS, args: ['loop', loops, batchSize] }),
   })),
 });
 

@@ -64,6 +64,8 @@ async function ourRate(options: BenchOptions, { calls, inFlight }: Load): Promis
     const startedAt = performance.now();
     await send(calls);
     const rate = (calls * PER_CALL) / ((performance.now() - startedAt) / 1_000);
+    const kept = await stack.database.database.main.query<{ count: number }>('SELECT count(*)::int AS count FROM millrace.flows');
+    if (kept.rows[0]?.count !== (WARM_UP_CALLS + calls) * PER_CALL) throw new Error(`${kept.rows[0]?.count ?? 0} flows are there`);
     options.say(`ours, ${inFlight} at a time: ${Math.round(rate)} flows/s`);
     return rate;
   });
