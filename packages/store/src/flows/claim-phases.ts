@@ -161,14 +161,27 @@ function phasesOf({ at, flows, claimed }: ClaimedRows): ClaimedPhase[] {
   return claimed.flatMap(([id, generation, name, priority, fence, attempt, attemptMax, crashes, interruptedAt, outputs]) => {
     const [flowId, workspace, flow, version, run, createdBy, input] = byId.get(groupIdOf(id)) ?? [];
     if (flowId === undefined || workspace === undefined || flow === undefined) return [];
-    const interrupted = interruptedAt === null ? null : new Date(interruptedAt);
-    const counts = { fence, attempt, attemptMax, crashes, interruptedAt: interrupted };
-    return [
-      {
-        ...{ id, flowId, workspace, flow, version: version ?? 0, run: run ?? 0, name, generation, priority, createdBy: createdBy ?? '' },
-        ...{ ...counts, input, outputs, startedAt: new Date(at) },
-      },
-    ];
+    const phase: ClaimedPhase = {
+      id,
+      flowId,
+      workspace,
+      flow,
+      version: version ?? 0,
+      run: run ?? 0,
+      name,
+      generation,
+      priority,
+      fence,
+      createdBy: createdBy ?? '',
+      attempt,
+      attemptMax,
+      crashes,
+      interruptedAt: interruptedAt === null ? null : new Date(interruptedAt),
+      input,
+      outputs,
+      startedAt: new Date(at),
+    };
+    return [phase];
   });
 }
 
