@@ -33,8 +33,8 @@ export {
   progressSchema,
 } from './rest/flow-answers.ts';
 export type { AcceptedFlow, FlowAnswer, ListedFlowAnswer, PhaseAnswer } from './rest/flow-answers.ts';
-export { batchLineSchema, flowListQuery, newFlowSchema, PRIORITY_DEFAULT } from './rest/flow-requests.ts';
-export type { BatchLineBody, FlowListQuery, NewFlowBody } from './rest/flow-requests.ts';
+export { batchLineSchema, newFlowSchema, PRIORITY_DEFAULT } from './rest/flow-requests.ts';
+export type { BatchLineBody, NewFlowBody } from './rest/flow-requests.ts';
 export { livenessSchema, readinessSchema, redisHealthSchema } from './rest/health.ts';
 export { createdKeySchema, keyListQuery, keyPageSchema, keySchema, keyScopeQuery, newKeySchema } from './rest/keys.ts';
 export type { KeyAnswer, NewKeyBody } from './rest/keys.ts';
@@ -69,3 +69,29 @@ export type {
   ImportListQuery,
   RejectAnswer,
 } from './imports/import-schemas.ts';
+export { failureCause } from './failures/failure-cause.ts';
+export { incidentIdOf } from './failures/incident-id.ts';
+export {
+  deadListQuery,
+  incidentDetailSchema,
+  incidentPageSchema,
+  incidentQuery,
+  purgeBody,
+  purgedSchema,
+  replayBody,
+  replayedSchema,
+} from './rest/dead-letters.ts';
+export type { DeadFilterBody, DeadPhaseAnswer, IncidentAnswer } from './rest/dead-letters.ts';
+export { FLOW_FILTER_REPEATABLE, flowCountQuery, flowCountSchema, flowListQuery } from './rest/flow-filter.ts';
+export type { FlowFilterBody, FlowListQuery } from './rest/flow-filter.ts';
+export { parseInputMatch } from './rest/input-match.ts';
+export type { InputMatch } from './rest/input-match.ts';
+export {
+  bulkBody,
+  bulkDryRunSchema,
+  OPERATION_TOTAL_MAX,
+  operationListQuery,
+  operationPageSchema,
+  operationSchema,
+} from './rest/operations.ts';
+export type { BulkBody, CanaryAnswer, OperationAnswer, OperationKind, OperationStatus } from './rest/operations.ts';
