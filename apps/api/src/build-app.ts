@@ -9,15 +9,16 @@ import {
   cancelFlow,
   createFlows,
   createKey,
+  countFlows,
   createKeyOnce,
   findKey,
-  listFlows,
   listKeys,
   readFlow,
   readFlowHead,
   readImportHead,
   retryFlow,
   revokeKey,
+  searchFlows,
   sendSignal,
   type Database,
 } from '@millrace/store';
@@ -34,14 +35,18 @@ import { createCursors, type Cursors } from './http/input/cursors.ts';
 import type { InstanceLoader } from './http/load-instance.ts';
 import type { Route } from './http/route.ts';
 import type { ApiMetrics } from './metrics/api-metrics.ts';
+import { deadRoutes } from './routes/dead-routes.ts';
 import { datasetRoutes } from './routes/dataset-routes.ts';
 import { docsRoutes } from './routes/docs-routes.ts';
 import { eventRoutes, type EventRoutesDeps } from './routes/event-routes.ts';
 import { flowBatchRoutes } from './routes/flow-batch-routes.ts';
+import { flowBulkRoutes } from './routes/flow-bulk-routes.ts';
 import { flowReader, flowRoutes } from './routes/flow-routes.ts';
+import { flowSearchRoutes } from './routes/flow-search-routes.ts';
 import { healthRoutes } from './routes/health-routes.ts';
 import { importRoutes } from './routes/import-routes.ts';
 import { keyRoutes } from './routes/key-routes.ts';
+import { operationRoutes } from './routes/operation-routes.ts';
 import { signalRoutes } from './routes/signal-routes.ts';
 import { createImportActions } from './uploads/import-actions.ts';
 import { createContentReceiver } from './uploads/receive-content.ts';
@@ -137,11 +142,9 @@ function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
     ...flowRoutes({
       acceptor,
       intake,
-      cursors,
       readProgress,
       readFlow: (target) => readFlow(database.main, target),
       flowExists: async (target) => (await readFlowHead(database.main, target)) !== undefined,
-      listFlows: (filter) => listFlows(database.main, filter),
       ...actions,
     }),
     ...signalRoutes({
@@ -152,6 +155,7 @@ function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
     ...eventRoutes({ hub: deps.hub, database, cursors, readHead: (kind, id, workspace) => readHead(database, { kind, id, workspace }) }),
     ...datasetRoutes({ database, cursors }),
     ...importPart(deps, cursors),
+    ...selectionPart(database, cursors),
     ...keyRoutes({
       authenticator: deps.authenticator,
       cursors,
@@ -168,6 +172,20 @@ function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
     }),
   ];
   return [...routes, ...docsRoutes(routes, API_VERSION)];
+}
+
+// What is about many flows at once.
+function selectionPart(database: Database, cursors: Cursors): Route[] {
+  return [
+    ...flowSearchRoutes({
+      cursors,
+      searchFlows: (filter, page) => searchFlows(database, filter, page),
+      countFlows: (filter) => countFlows(database, filter),
+    }),
+    ...flowBulkRoutes({ database }),
+    ...deadRoutes({ database, cursors }),
+    ...operationRoutes({ database, cursors }),
+  ];
 }
 
 function importPart(deps: BuildAppDeps, cursors: Cursors): Route[] {

@@ -19,6 +19,7 @@ import { createImportEngine } from './imports/create-import-engine.ts';
 import { createImportReconciler } from './imports/import-reconciler.ts';
 import { createControlListener } from './services/control-listener.ts';
 import { createFlowDispatcher } from './services/dispatcher.ts';
+import { createOperations } from './services/operations.ts';
 import { createReconciler } from './services/reconciler.ts';
 import { createWorkerConnections, type WorkerConnections } from './worker-connections.ts';
 import { createMetricsServer, createWorkerMetrics, type WorkerMetrics } from './worker-metrics.ts';
@@ -68,6 +69,7 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
     log,
     onPass,
   });
+  const operations = createOperations({ ...connections, log, onPass });
   const importConsumer = createJobConsumer({
     ...queue,
     log,
@@ -79,7 +81,7 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
   metrics.gauge('millrace_doorbells_failed', 'Event messages that could not be published.', publisher.failedCount);
   const metricsServer =
     config.metricsPort === undefined ? [] : [createMetricsServer({ metrics, port: config.metricsPort, host: config.host })];
-  return { flowDispatcher, flows, imports, importConsumer, reconciler, metricsServer };
+  return { flowDispatcher, flows, imports, importConsumer, reconciler, operations, metricsServer };
 }
 
 // Chunks stay out while a suspect phase runs alone in this process.
@@ -101,6 +103,7 @@ function start({ config, log }: ProcessFrame, connections: WorkerConnections, en
     createControlListener({ ...connections, running: flows.running, log }),
     flows.leaseKeeper,
     engines.reconciler,
+    engines.operations,
     flowDispatcher,
     flows.consumer,
     importConsumer,

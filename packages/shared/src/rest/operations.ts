@@ -26,7 +26,8 @@ const canarySchema = z.object({
   open: z.int().meta({ description: 'Of these, not yet judged: the phase that was dead has not ended again' }),
   recovered: z.int().meta({ description: 'The phase that was dead completed' }),
   returned: z.int().meta({ description: 'The same failure came back' }),
-  otherwise: z.int().meta({ description: 'It failed in another way, was cancelled or retried by somebody else' }),
+  otherwise: z.int().meta({ description: 'It failed in another way' }),
+  unjudged: z.int().meta({ description: 'It was cancelled, or retried by somebody else' }),
   step: z.int().meta({ description: 'Runs in the present step; the next one begins when all of them are judged' }),
 });
 export type CanaryAnswer = z.infer<typeof canarySchema>;
