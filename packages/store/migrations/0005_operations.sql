@@ -64,3 +64,17 @@ CREATE TABLE millrace.operation_runs (
   causes text[] NOT NULL,
   PRIMARY KEY (operation_id, flow_id)
 );
+
+-- What the inputs of a run of flows contain, as one Bloom filter: a search looks only at the runs whose filter does not rule it out. Made in
+-- the background, so that accepting a flow costs nothing. The rows of a workspace follow on each other without a gap.
+CREATE TABLE millrace.input_blocks (
+  workspace text NOT NULL,
+  -- Flows with after_id < id <= last_id.
+  after_id uuid NOT NULL,
+  last_id uuid NOT NULL,
+  -- A power of two of bits. Null: anything may be in there.
+  bits bytea,
+  PRIMARY KEY (workspace, last_id)
+);
+-- Bloom filters do not compress.
+ALTER TABLE millrace.input_blocks ALTER COLUMN bits SET STORAGE EXTERNAL;

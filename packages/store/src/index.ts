@@ -94,3 +94,4 @@ export type { FlowFilter } from './search/flow-filter.ts';
 export { actionableStatuses } from './search/flow-paths.ts';
 export { countFlows, countWithin, previewFlows, searchFlowIds, searchFlows } from './search/search-flows.ts';
 export type { FlowCount, FlowPage, ListedFlow } from './search/search-flows.ts';
+export { createInputIndexer } from './search/index-inputs.ts';

@@ -3,6 +3,7 @@
 import { createLoop, type Logger, type Loop } from '@millrace/process';
 import type { UpdatePublisher } from '@millrace/redis';
 import {
+  createInputIndexer,
   giveBackOperation,
   groupFailures,
   isTransient,
@@ -41,6 +42,7 @@ const KEPT_DAYS = 30;
 const STEPS: Readonly<Record<StoredOperation['kind'], Step>> = { replay: replayStep, purge: purgeStep, cancel: bulkStep, retry: bulkStep };
 
 export function createOperations(deps: OperationsDeps): Loop {
+  const inputs = createInputIndexer(deps.database);
   let keptUpAtMs = Number.NEGATIVE_INFINITY;
   return createLoop({
     name: 'operations',
@@ -51,6 +53,7 @@ export function createOperations(deps: OperationsDeps): Loop {
       if (performance.now() - keptUpAtMs > UPKEEP_EVERY_MS) {
         keptUpAtMs = performance.now();
         await keepUp(deps);
+        await inputs.runOnce();
       }
       const taken = await takeOperation(deps.database.main, { worker: deps.workerId, leaseMs: LEASE_MS });
       if (taken === undefined) return 'idle';

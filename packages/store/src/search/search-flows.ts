@@ -4,6 +4,7 @@ import type { Database, PoolClient, Queryable } from '../database.ts';
 import type { StoredFlow } from '../flows/read-flow.ts';
 import { createValues, type FlowFilter } from './flow-filter.ts';
 import { choosePath, isWholeSearch, pathOfWhole, type IdRange } from './flow-paths.ts';
+import { firstIdAt } from './id-order.ts';
 import { inputRanges } from './input-blocks.ts';
 import { walkFlows, type Walk, type WalkLimits } from './walk-flows.ts';
 
@@ -19,9 +20,9 @@ const COLUMNS =
   'id, name, version, status, run, workspace, tags, priority, error, run_at, created_at, started_at, finished_at, phases_total, phases_open';
 
 /** What one page may cost. */
-const PAGE = { rowsMax: 200_000, budgetMs: 500 };
+const PAGE = { rowsMax: 500_000, budgetMs: 500 };
 /** What one count may cost. */
-const COUNT = { rowsMax: 500_000, budgetMs: 1_500 };
+const COUNT = { rowsMax: 2_000_000, budgetMs: 1_500 };
 const COUNT_MAX = 10_000;
 /** Ids are made by clocks of other machines than `created_at`; they are believed to be this near. */
 const CLOCK_SKEW_MS = 3_600_000;
@@ -112,12 +113,4 @@ function idRange({ createdAfter, createdBefore, finishedBefore }: FlowFilter, be
     ...(createdAfter === undefined ? {} : { after: firstIdAt(Date.parse(createdAfter) - CLOCK_SKEW_MS) }),
     ...(upper[0] === undefined ? {} : { before: upper[0] }),
   };
-}
-
-/** The smallest UUIDv7 of a time. */
-function firstIdAt(atMs: number): string {
-  const digits = Math.trunc(Math.min(Math.max(atMs, 0), 2 ** 48 - 1))
-    .toString(16)
-    .padStart(12, '0');
-  return `${digits.slice(0, 8)}-${digits.slice(8)}-0000-0000-000000000000`;
 }

@@ -3,6 +3,7 @@
 import type { Queryable } from '../database.ts';
 import { conditionOf, createValues, type FlowFilter } from './flow-filter.ts';
 import type { FlowPath, IdRange } from './flow-paths.ts';
+import { successor } from './id-order.ts';
 
 export type WalkLimits = {
   /** Matches to find. */
@@ -58,12 +59,6 @@ export async function walkFlows(
 // The range was looked at as a whole, down to the id it begins after, which itself belongs to the next one.
 function endOf(range: IdRange | undefined): string | null {
   return range?.after === undefined ? null : successor(range.after);
-}
-
-/** The id that follows: what is before it includes the given one. */
-export function successor(id: string): string {
-  const digits = (BigInt(`0x${id.replaceAll('-', '')}`) + 1n).toString(16).padStart(32, '0');
-  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
 function nextSize(size: number, tookMs: number): number {
