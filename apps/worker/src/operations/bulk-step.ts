@@ -29,6 +29,6 @@ export const bulkStep: Step = async (client, operation, apart) => {
 };
 
 async function countFirst(client: PoolClient, operation: StoredOperation, filter: FlowFilter) {
-  const total = await countWithin(client, filter, COUNT);
+  const total = await countWithin(client, filter, { before: operation.id, ...COUNT });
   return { change: { total, cursor: { before: operation.id } }, result: { events: [], cancelled: [], next: 'now' as const } };
 }

@@ -62,11 +62,11 @@ export async function countFlows(
   return database.transaction((client) => countWithin(client, filter, limits));
 }
 
-/** The same inside a transaction. */
+/** The same inside a transaction. @param limits `before`: only flows older than this id */
 export async function countWithin(
   client: PoolClient,
   filter: FlowFilter,
-  { max, ...limits }: { max: number; rowsMax: number; budgetMs: number },
+  { max, ...limits }: { max: number; rowsMax: number; budgetMs: number; before?: string },
 ): Promise<FlowCount> {
   const { ids, reached } = await searchFlowIds(client, filter, { hitsMax: max + 1, ...limits });
   return { count: Math.min(ids.length, max), capped: reached !== null };
