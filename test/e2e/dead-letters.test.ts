@@ -10,7 +10,15 @@ import { flowCounts } from '../support/ledger.ts';
 const FLOWS = fileURLToPath(new URL('../support/flows', import.meta.url));
 const COUNT = 1_000;
 
-type Operation = { id: string; status: string; done: number; succeeded: number; message: string | null; canary: { recovered: number } | null; links: { self: string } };
+type Operation = {
+  id: string;
+  status: string;
+  done: number;
+  succeeded: number;
+  message: string | null;
+  canary: { recovered: number } | null;
+  links: { self: string };
+};
 type Incident = { id: string; cause: string; flow: string; phase: string; count: number; sample: string[] };
 
 let stack: TestStack;
@@ -78,7 +86,10 @@ describe('1,000 dead phases', () => {
   it('all run when all is mended, and the incident is over', async () => {
     await writeFile(path.join(folder, 'all'), '');
     const [incident] = await incidents();
-    const answer = await stack.client.post<{ operation: Operation }>('/v1/dead/replay', { filter: { flow: 'test.mending' }, ratePerSecond: 1_000 });
+    const answer = await stack.client.post<{ operation: Operation }>('/v1/dead/replay', {
+      filter: { flow: 'test.mending' },
+      ratePerSecond: 1_000,
+    });
     expect(await ended(answer.body.operation)).toMatchObject({ status: 'completed' });
     await eventually(
       async () => {

@@ -34,7 +34,8 @@ type Line = Record<(typeof COLUMNS)[number], unknown>;
 /** Texts to be written one after the other, one for each page. */
 export async function* exportTexts(pages: AsyncIterable<ExportedPhase[]>, type: ExportType): AsyncGenerator<string> {
   if (type === 'text/csv') yield `${COLUMNS.join(',')}\r\n`;
-  for await (const page of pages) yield page.map((phase) => (type === 'text/csv' ? csvLine(lineOf(phase)) : `${JSON.stringify(lineOf(phase))}\n`)).join('');
+  for await (const page of pages)
+    yield page.map((phase) => (type === 'text/csv' ? csvLine(lineOf(phase)) : `${JSON.stringify(lineOf(phase))}\n`)).join('');
 }
 
 function lineOf(phase: ExportedPhase): Line {

@@ -64,7 +64,8 @@ function listRoute({ database, cursors }: DeadRoutesDeps): Route {
       });
       const page = found.slice(0, limit);
       const last = page.at(-1);
-      const nextCursor = found.length > page.length && last !== undefined ? await cursors.encode(scope, `${last.id} ${last.last_text}`) : null;
+      const nextCursor =
+        found.length > page.length && last !== undefined ? await cursors.encode(scope, `${last.id} ${last.last_text}`) : null;
       return { status: 200, body: { items: page.map((incident) => incidentAnswer(incident)), nextCursor } };
     },
   });
@@ -133,7 +134,9 @@ function replayRoute({ database }: DeadRoutesDeps): Route {
     tag: TAG,
     headers: IDEMPOTENCY_HEADER,
     body: { kind: 'json', schema: replayBody },
-    responses: { 202: { description: 'How many, and the operation that carries it out', schema: replayedSchema, headers: ACCEPTED_HEADERS } },
+    responses: {
+      202: { description: 'How many, and the operation that carries it out', schema: replayedSchema, headers: ACCEPTED_HEADERS },
+    },
     errors: KEY_ERRORS,
     handler: async (request) =>
       acceptedReply(await acceptDeadOperation(database, request, 'replay'), {
@@ -149,7 +152,8 @@ function purgeRoute({ database }: DeadRoutesDeps): Route {
     path: '/v1/dead/purge',
     operationId: 'purgeDead',
     summary: 'Take dead phases off the list',
-    description: 'Their flows stay as they are. A phase that fails again later is listed again. Carried out as an operation, which says who asked for it.',
+    description:
+      'Their flows stay as they are. A phase that fails again later is listed again. Carried out as an operation, which says who asked for it.',
     tag: TAG,
     headers: IDEMPOTENCY_HEADER,
     body: { kind: 'json', schema: purgeBody },

@@ -1,11 +1,5 @@
 // Start, read, cancel and retry flows.
-import {
-  acceptedFlowSchema,
-  AppError,
-  flowSchema,
-  newFlowSchema,
-  progressListSchema,
-} from '@millrace/shared';
+import { acceptedFlowSchema, AppError, flowSchema, newFlowSchema, progressListSchema } from '@millrace/shared';
 import type { CreatedFlow, FlowActionOutcome, StoredFlow, StoredPhase } from '@millrace/store';
 import type { FlowAcceptor } from '../flows/accept-flow.ts';
 import { flowAnswer } from '../flows/flow-answer.ts';

@@ -36,6 +36,7 @@ export function canaryVerdict({ recovered, returned, otherwise }: CanaryCounts):
   const ended = recovered + returned + otherwise;
   if (returned > Math.max(RETURNED_MIN, ended * RETURNED_SHARE_MAX)) return `the same failure came back in ${returned} of ${ended} runs`;
   const failed = returned + otherwise;
-  if (failed > Math.max(FAILED_MIN, ended * FAILED_SHARE_MAX)) return `${failed} of ${ended} runs failed again, ${otherwise} of them in another way`;
+  if (failed > Math.max(FAILED_MIN, ended * FAILED_SHARE_MAX))
+    return `${failed} of ${ended} runs failed again, ${otherwise} of them in another way`;
   return null;
 }

@@ -62,7 +62,11 @@ async function replayNext(
     flowIds: batch.flowIds,
     apart,
   });
-  const change: OperationChange = { ...countsOf(outcome), pacedAtMs: pace.after(batch.flowIds.length), ...(batch.cursor === undefined ? {} : { cursor: batch.cursor }) };
+  const change: OperationChange = {
+    ...countsOf(outcome),
+    pacedAtMs: pace.after(batch.flowIds.length),
+    ...(batch.cursor === undefined ? {} : { cursor: batch.cursor }),
+  };
   if (canary !== null) {
     const { state } = canary;
     const opened = outcome.changed.length;
@@ -86,12 +90,19 @@ async function nextBatch(
   const { selection, after } = selectionOf(operation);
   const phases = await nextDeadPhases(client, selection, { after, limit: count });
   const last = phases.at(-1);
-  return { flowIds: [...new Set(phases.map((phase) => phase.flow_id))], cursor: last === undefined ? undefined : positionOf(last), sampleLeft: [] };
+  return {
+    flowIds: [...new Set(phases.map((phase) => phase.flow_id))],
+    cursor: last === undefined ? undefined : positionOf(last),
+    sampleLeft: [],
+  };
 }
 
 function lastLook(operation: StoredOperation, canary: { state: CanaryState; open: number } | null): ReturnType<Step> {
   if (canary === null) return Promise.resolve(ended({}));
   const { state, open } = canary;
-  if (open > 0 && operation.now_ms - operation.paced_at_ms < LAST_LOOK_MS) return Promise.resolve(waiting({ canary: { ...state, sample: [] } }, WATCH_MS));
-  return Promise.resolve(ended({ canary: { ...state, sample: [] }, ...(open === 0 ? {} : { message: `${open} runs had not been judged yet` }) }));
+  if (open > 0 && operation.now_ms - operation.paced_at_ms < LAST_LOOK_MS)
+    return Promise.resolve(waiting({ canary: { ...state, sample: [] } }, WATCH_MS));
+  return Promise.resolve(
+    ended({ canary: { ...state, sample: [] }, ...(open === 0 ? {} : { message: `${open} runs had not been judged yet` }) }),
+  );
 }

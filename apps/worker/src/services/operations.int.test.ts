@@ -3,7 +3,16 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { createLogger, type Loop } from '@millrace/process';
 import { createJobDispatcher, type JobDispatcher } from '@millrace/queue';
 import { createSubscriberConnection, createSubscriptions } from '@millrace/redis';
-import { createFlows, createOperation, incidentIds, listIncidents, readOperation, type NewFlow, type NewOperation, type StoredOperation } from '@millrace/store';
+import {
+  createFlows,
+  createOperation,
+  incidentIds,
+  listIncidents,
+  readOperation,
+  type NewFlow,
+  type NewOperation,
+  type StoredOperation,
+} from '@millrace/store';
 import { eventually } from '@millrace/testing';
 import { createEventPublisher } from '../engine/event-publisher.ts';
 import { createEngineFixture, onlyPhase, type EngineFixture } from '../engine/test-support/engine-fixture.ts';
@@ -55,7 +64,8 @@ async function operate(changes: Partial<NewOperation>): Promise<string> {
       createdBy: 'tester',
       kind: 'replay',
       selection: { asked: {} },
-      incidents: changes.kind === 'replay' || changes.kind === 'purge' ? await incidentIds(test.database.main, { workspace: 'default' }) : null,
+      incidents:
+        changes.kind === 'replay' || changes.kind === 'purge' ? await incidentIds(test.database.main, { workspace: 'default' }) : null,
       ratePerSecond: 1_000,
       total: null,
       canary: false,
@@ -80,12 +90,12 @@ async function endOf(id: string, withinMs = 60_000): Promise<StoredOperation> {
 
 const statuses = async () =>
   Object.fromEntries(
-    (await sql<{ status: string; count: number }>('SELECT status, count(*)::int AS count FROM millrace.flows GROUP BY status')).map((row) => [
-      row.status,
-      row.count,
-    ]),
+    (await sql<{ status: string; count: number }>('SELECT status, count(*)::int AS count FROM millrace.flows GROUP BY status')).map(
+      (row) => [row.status, row.count],
+    ),
   );
-const replayedCount = async () => (await sql<{ count: number }>('SELECT count(*)::int AS count FROM millrace.flows WHERE run > 1'))[0]?.count;
+const replayedCount = async () =>
+  (await sql<{ count: number }>('SELECT count(*)::int AS count FROM millrace.flows WHERE run > 1'))[0]?.count;
 const incidents = () => listIncidents(test.database.main, { workspace: 'default' }, { limit: 10 });
 
 /** Accepts flows of one phase that are never run. */
@@ -153,7 +163,10 @@ describe('a replay with a canary', () => {
       expect(await incidents()).toMatchObject([{ phase: 'only', count: 1_000 }]);
       breaks(isBroken);
       const stopped = await endOf(await operate({ kind: 'replay', canary: true, total: { count: 1_000, capped: false } }));
-      expect(stopped).toMatchObject({ status: 'stopped', message: expect.stringMatching(/^the same failure came back in \d+ of \d+ runs$/) });
+      expect(stopped).toMatchObject({
+        status: 'stopped',
+        message: expect.stringMatching(/^the same failure came back in \d+ of \d+ runs$/),
+      });
       expect(stopped.succeeded).toBeLessThanOrEqual(20);
       expect(await replayedCount()).toBe(stopped.succeeded);
       expect((await incidents())[0]?.count).toBe(1_000 - (stopped.canary?.recovered ?? 0));
@@ -190,7 +203,11 @@ describe('a replay with a canary', () => {
     isHeld = true;
     const id = await operate({ kind: 'replay', canary: true });
     await eventually(async () => {
-      expect((await readOperation(test.database.main, { id, workspace: 'default' }))?.canary).toMatchObject({ released: 5, step: 5, stepLeft: 0 });
+      expect((await readOperation(test.database.main, { id, workspace: 'default' }))?.canary).toMatchObject({
+        released: 5,
+        step: 5,
+        stepLeft: 0,
+      });
     });
     // It looks again several times before this is over.
     const { fence } = (await readOperation(test.database.main, { id, workspace: 'default' })) ?? { fence: '0' };
@@ -260,7 +277,14 @@ describe('a bulk action', () => {
     const startedAt = performance.now();
     const id = await operate({ kind: 'cancel', selection: { asked: {}, flows: { flow: 'bulk', statuses: ['queued', 'running'] } } });
     await accept(2);
-    expect(await endOf(id, 120_000)).toMatchObject({ status: 'completed', total: 10_000, done: 10_000, succeeded: 10_000, skipped: 0, failed: 0 });
+    expect(await endOf(id, 120_000)).toMatchObject({
+      status: 'completed',
+      total: 10_000,
+      done: 10_000,
+      succeeded: 10_000,
+      skipped: 0,
+      failed: 0,
+    });
     expect(performance.now() - startedAt).toBeLessThan(100_000);
     expect(await statuses()).toEqual({ cancelled: 10_000, queued: 8 });
     const events = await sql<{ flows: number; events: number }>(

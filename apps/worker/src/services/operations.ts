@@ -95,7 +95,9 @@ async function takeTurn(deps: OperationsDeps, taken: StoredOperation, signal: Ab
 async function stepOnce(deps: OperationsDeps, taken: StoredOperation): Promise<StepResult | undefined> {
   const step = STEPS[taken.kind];
   const run = (apart: boolean) =>
-    stepOperation(deps.database, { id: taken.id, fence: taken.fence, leaseMs: LEASE_MS }, (client, operation) => step(client, operation, apart));
+    stepOperation(deps.database, { id: taken.id, fence: taken.fence, leaseMs: LEASE_MS }, (client, operation) =>
+      step(client, operation, apart),
+    );
   let result: StepResult | undefined;
   try {
     result = await run(false);
@@ -120,6 +122,8 @@ function announce({ publisher, updates, log }: OperationsDeps, { events, cancell
 
 async function giveUp({ database, log }: OperationsDeps, held: { id: string; fence: string; leaseMs: number }): Promise<null> {
   log.error({ operationId: held.id }, 'an operation is given up: too many of its steps in a row came to nothing');
-  await stepOperation(database, held, () => Promise.resolve(ended({ end: 'failed', message: 'it could not be carried out: its steps failed again and again' })));
+  await stepOperation(database, held, () =>
+    Promise.resolve(ended({ end: 'failed', message: 'it could not be carried out: its steps failed again and again' })),
+  );
   return null;
 }

@@ -107,6 +107,6 @@ function squeezed(text: string): string {
 
 // By code points, so that no half of a surrogate pair is left.
 function cut(text: string): string {
-  const points = [...text];
+  const points = Array.from(text);
   return points.length <= CAUSE_CHARS_MAX ? text : `${points.slice(0, CAUSE_CHARS_MAX - 1).join('')}…`;
 }

@@ -71,8 +71,24 @@ export const flowFilterBody = z
   .strictObject({
     ...shared,
     status: z.union([statuses, statusList]).optional(),
-    tag: z.union([tagFilter, z.string().transform((one) => [one]).pipe(tagFilter)]).optional(),
-    input: z.union([inputFilter, z.string().transform((one) => [one]).pipe(inputFilter)]).optional(),
+    tag: z
+      .union([
+        tagFilter,
+        z
+          .string()
+          .transform((one) => [one])
+          .pipe(tagFilter),
+      ])
+      .optional(),
+    input: z
+      .union([
+        inputFilter,
+        z
+          .string()
+          .transform((one) => [one])
+          .pipe(inputFilter),
+      ])
+      .optional(),
   })
   .meta({ id: 'FlowFilter', title: 'FlowFilter' });
 

@@ -66,8 +66,12 @@ const listOf = <Value extends string>(values: readonly [Value, ...Value[]]) =>
 
 /** Query of GET /v1/operations. */
 export const operationListQuery = z.strictObject({
-  status: listOf(OPERATION_STATUSES).optional().meta({ description: `Comma list of ${OPERATION_STATUSES.join(', ')}` }),
-  kind: listOf(OPERATION_KINDS).optional().meta({ description: `Comma list of ${OPERATION_KINDS.join(', ')}` }),
+  status: listOf(OPERATION_STATUSES)
+    .optional()
+    .meta({ description: `Comma list of ${OPERATION_STATUSES.join(', ')}` }),
+  kind: listOf(OPERATION_KINDS)
+    .optional()
+    .meta({ description: `Comma list of ${OPERATION_KINDS.join(', ')}` }),
   ...pageQuery,
 });
 

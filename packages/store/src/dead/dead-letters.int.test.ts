@@ -31,7 +31,13 @@ beforeEach(async () => {
 
 async function fail(phaseId: string, message: string, code = 'Error'): Promise<void> {
   const [phase] = await store.claim([phaseId]);
-  const failure = { id: phaseId, fence: phase?.fence ?? 0, worker: WORKER, error: { code, message, stack: 'at secret.ts' }, retryDelayMs: null };
+  const failure = {
+    id: phaseId,
+    fence: phase?.fence ?? 0,
+    worker: WORKER,
+    error: { code, message, stack: 'at secret.ts' },
+    retryDelayMs: null,
+  };
   expect((await failPhase(store.database, failure)).committed).toBe(true);
 }
 
@@ -52,7 +58,13 @@ describe('incidents', () => {
     const last = await dead('no order 22 for "b"');
     const [incident, other, ...none] = await list();
     expect(none).toEqual([]);
-    expect(incident).toMatchObject({ flow: 'shape', phase: 'p0', count: 2, count_capped: false, error: { code: 'Error', message: 'no order 22 for "b"' } });
+    expect(incident).toMatchObject({
+      flow: 'shape',
+      phase: 'p0',
+      count: 2,
+      count_capped: false,
+      error: { code: 'Error', message: 'no order 22 for "b"' },
+    });
     expect(incident?.sample).toEqual([last.flowId, first.flowId]);
     expect(incident?.first_at).toEqual((await store.phase(first.phaseId(0))).finished_at);
     expect(incident?.last_at).toEqual((await store.phase(last.phaseId(0))).finished_at);
@@ -102,7 +114,7 @@ describe('incidents', () => {
     expect(await list({ failedAfter: newest?.last_at.toISOString() ?? '', failedBefore: '2120-01-01T00:00:00Z' })).toHaveLength(1);
     expect(await list({ failedBefore: '2020-01-01T00:00:00Z' })).toEqual([]);
     const seen: string[] = [];
-    for (let after: { lastText: string; id: string } | undefined; seen.length < 4; ) {
+    for (let after: { lastText: string; id: string } | undefined; seen.length < 4;) {
       const [one] = await listIncidents(store.database.main, { workspace }, { limit: 1, ...(after === undefined ? {} : { after }) });
       if (one === undefined) break;
       seen.push(one.id);
@@ -137,7 +149,7 @@ describe('a selection of dead phases', () => {
     for (let n = 0; n < 7; n += 1) flows.push(await dead(n % 2 === 0 ? 'even' : 'odd'));
     const selection = await all();
     const seen: string[] = [];
-    for (let after: DeadPosition | null = null; ; ) {
+    for (let after: DeadPosition | null = null; ;) {
       const page = await nextDeadPhases(store.database.main, selection, { after, limit: 2 });
       const last = page.at(-1);
       if (last === undefined) break;
@@ -197,9 +209,9 @@ describe('purged phases', () => {
     expect(await store.database.transaction((client) => purgeDead(client, { phases, by: 'key-2' }))).toBe(0);
     expect(await list()).toMatchObject([{ count: 1, sample: [other.flowId] }]);
     expect(await store.flow(flow.flowId)).toEqual(before);
-    expect(await store.sql('SELECT status, purged_by, purged_at IS NOT NULL AS at FROM millrace.phases WHERE id = $1', [flow.phaseId(0)])).toEqual([
-      { status: 'failed', purged_by: 'key-1', at: true },
-    ]);
+    expect(
+      await store.sql('SELECT status, purged_by, purged_at IS NOT NULL AS at FROM millrace.phases WHERE id = $1', [flow.phaseId(0)]),
+    ).toEqual([{ status: 'failed', purged_by: 'key-1', at: true }]);
   });
 
   it('are listed again when they fail again', async () => {
@@ -218,7 +230,14 @@ describe('an export', () => {
     const rows = [];
     for await (const page of exportDead(store.database.main, await all())) rows.push(...page);
     expect(rows.map((row) => row.flow_id)).toEqual(flows.map((flow) => flow.flowId));
-    expect(rows[0]).toMatchObject({ flow: 'shape', phase: 'p0', status: 'failed', attempts: 1, error: { code: 'Error', message: 'no 0' }, input: { n: 1 } });
+    expect(rows[0]).toMatchObject({
+      flow: 'shape',
+      phase: 'p0',
+      status: 'failed',
+      attempts: 1,
+      error: { code: 'Error', message: 'no 0' },
+      input: { n: 1 },
+    });
     expect(JSON.stringify(rows)).not.toContain('secret.ts');
   });
 });

@@ -45,7 +45,11 @@ export async function actOnFlows(client: PoolClient, action: FlowsAction): Promi
   return outcome;
 }
 
-async function actApart(client: PoolClient, action: FlowsAction, flowId: string): Promise<FlowActionOutcome | { kind: 'failed'; reason: string }> {
+async function actApart(
+  client: PoolClient,
+  action: FlowsAction,
+  flowId: string,
+): Promise<FlowActionOutcome | { kind: 'failed'; reason: string }> {
   await client.query('SAVEPOINT one_flow');
   try {
     const outcome = await actOnFlow(client, action, flowId);

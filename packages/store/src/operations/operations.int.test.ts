@@ -154,10 +154,17 @@ describe('an action on several flows', () => {
   it('can keep one that cannot be changed at all from spoiling the others', async () => {
     const [good, bad, last] = [await store.make([[]]), await store.make([[]]), await store.make([[]])];
     // An event with the number that comes next is in the way.
-    await store.sql("INSERT INTO millrace.events (subject_id, seq, workspace, type, at, data) VALUES ($1, 3, 'default', 'log', now(), '{}')", [bad.flowId]);
+    await store.sql(
+      "INSERT INTO millrace.events (subject_id, seq, workspace, type, at, data) VALUES ($1, 3, 'default', 'log', now(), '{}')",
+      [bad.flowId],
+    );
     const ids = [good, bad, last].map((flow) => flow.flowId);
     await expect(act(ids)).rejects.toThrow('duplicate key');
-    expect(await act(ids, { apart: true })).toMatchObject({ changed: [good.flowId, last.flowId], failed: 1, reason: expect.stringContaining('duplicate key') });
+    expect(await act(ids, { apart: true })).toMatchObject({
+      changed: [good.flowId, last.flowId],
+      failed: 1,
+      reason: expect.stringContaining('duplicate key'),
+    });
     expect((await store.flow(bad.flowId)).status).toBe('queued');
   });
 });
@@ -165,7 +172,13 @@ describe('an action on several flows', () => {
 describe('watched runs', () => {
   async function fail(phaseId: string, message: string) {
     const [phase] = await store.claim([phaseId]);
-    await failPhase(store.database, { id: phaseId, fence: phase?.fence ?? 0, worker: WORKER, error: { code: 'E', message }, retryDelayMs: null });
+    await failPhase(store.database, {
+      id: phaseId,
+      fence: phase?.fence ?? 0,
+      worker: WORKER,
+      error: { code: 'E', message },
+      retryDelayMs: null,
+    });
   }
 
   /** A flow of two phases in a row that failed in the first one and was replayed. */
@@ -211,7 +224,11 @@ describe('watched runs', () => {
   });
 
   const act = (flowId: string) =>
-    store.database.transaction((client) => actOnFlows(client, { action: 'cancel', workspace: 'default', by: 'test', flowIds: [flowId], apart: false }));
+    store.database.transaction((client) =>
+      actOnFlows(client, { action: 'cancel', workspace: 'default', by: 'test', flowIds: [flowId], apart: false }),
+    );
   const retry = (flowId: string) =>
-    store.database.transaction((client) => actOnFlows(client, { action: 'retry', workspace: 'default', by: 'test', flowIds: [flowId], apart: false }));
+    store.database.transaction((client) =>
+      actOnFlows(client, { action: 'retry', workspace: 'default', by: 'test', flowIds: [flowId], apart: false }),
+    );
 });

@@ -23,11 +23,7 @@ RETURNING ${OPERATION_COLUMNS}`,
  * Gives an operation back until its next step is due. Nothing happens when it has ended, or somebody else has it.
  * @param next `failed`: the taking came to nothing; too many of these in a row fail the operation
  */
-export async function giveBackOperation(
-  on: Queryable,
-  held: HeldOperation,
-  next: { waitMs: number; failed: boolean },
-): Promise<void> {
+export async function giveBackOperation(on: Queryable, held: HeldOperation, next: { waitMs: number; failed: boolean }): Promise<void> {
   await on.query({
     name: 'give-back-operation',
     text: `UPDATE millrace.operations SET due_at = now() + $3::int * interval '1 millisecond', lease_owner = NULL, failures = CASE WHEN $4 THEN failures ELSE 0 END

@@ -68,7 +68,10 @@ function areIndexed(statuses: readonly FlowStatus[]): boolean {
 // One condition each, written as a literal: the planner must see that it is one the index has.
 function statusPath(statuses: readonly FlowStatus[]): FlowPath {
   if (statuses.length === 0) return NOWHERE;
-  return { kind: 'ordered', conditions: statuses.filter((status) => FLOW_STATUSES.includes(status)).map((status) => () => `status = '${status}'`) };
+  return {
+    kind: 'ordered',
+    conditions: statuses.filter((status) => FLOW_STATUSES.includes(status)).map((status) => () => `status = '${status}'`),
+  };
 }
 
 function namePath(flow: string): FlowPath {

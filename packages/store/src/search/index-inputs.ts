@@ -31,7 +31,9 @@ export function createInputIndexer(database: Pick<Database, 'main' | 'transactio
     runOnce: async () => {
       const now = await readSnapshot(database.main);
       const safeAtMs = marks.findLast((mark) => mark.xmax <= now.xmin)?.atMs;
-      marks = [...marks.filter((mark) => safeAtMs === undefined || mark.atMs >= safeAtMs), { atMs: now.atMs, xmax: now.xmax }].slice(-MARKS_MAX);
+      marks = [...marks.filter((mark) => safeAtMs === undefined || mark.atMs >= safeAtMs), { atMs: now.atMs, xmax: now.xmax }].slice(
+        -MARKS_MAX,
+      );
       await forgetEmpty(database.main);
       return safeAtMs === undefined ? 0 : makeBlocks(database, firstIdAt(safeAtMs - lagMs));
     },
@@ -84,7 +86,7 @@ async function blockAfter(on: Queryable, { workspace, last_id }: NewBlock, befor
 
 async function readFilter(on: Queryable, { workspace, after_id, last_id }: NewBlock): Promise<Buffer | null> {
   const inputs: unknown[] = [];
-  for (let after = after_id; ; ) {
+  for (let after = after_id; ;) {
     const page = await on.query<{ id: string; input: unknown; fits: boolean }>({
       name: 'read-inputs',
       text: `SELECT id, pg_column_size(input) <= $5 AS fits, CASE WHEN pg_column_size(input) <= $5 THEN input END AS input

@@ -45,9 +45,12 @@ async function search(input: string, workspace = 'default') {
 }
 
 const plain = async (input: string, workspace = 'default') =>
-  (await store.sql<{ id: string }>('SELECT id FROM millrace.flows WHERE workspace = $1 AND input @> $2 ORDER BY id DESC', [workspace, input])).map(
-    (row) => row.id,
-  );
+  (
+    await store.sql<{ id: string }>('SELECT id FROM millrace.flows WHERE workspace = $1 AND input @> $2 ORDER BY id DESC', [
+      workspace,
+      input,
+    ])
+  ).map((row) => row.id);
 
 beforeAll(async () => {
   store = await createStoreFixture();
@@ -74,13 +77,21 @@ describe('blocks of inputs', () => {
     expect(inside).toHaveLength(3 * BLOCK_FLOWS);
   });
 
-  it.each(['{"n":1}', '{"n":4000}', '{"n":5500}', '{"n":3}', '{"n":-1}', '{"list":[499]}', '{"list":[{"deep":"d7"}]}', '{"n":"1"}', '{"list":[{}]}', '{"n":4e3}'])(
-    'hide nothing from a search for %s',
-    async (input) => {
-      expect(await search(input)).toEqual(await plain(input));
-      expect(await search(input, 'elsewhere')).toEqual(await plain(input, 'elsewhere'));
-    },
-  );
+  it.each([
+    '{"n":1}',
+    '{"n":4000}',
+    '{"n":5500}',
+    '{"n":3}',
+    '{"n":-1}',
+    '{"list":[499]}',
+    '{"list":[{"deep":"d7"}]}',
+    '{"n":"1"}',
+    '{"list":[{}]}',
+    '{"n":4e3}',
+  ])('hide nothing from a search for %s', async (input) => {
+    expect(await search(input)).toEqual(await plain(input));
+    expect(await search(input, 'elsewhere')).toEqual(await plain(input, 'elsewhere'));
+  });
 
   it('leave what is new, or too large to be told, to be looked at', async () => {
     await store.sql(

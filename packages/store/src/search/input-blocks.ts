@@ -37,7 +37,11 @@ function joined(ranges: readonly IdRange[]): IdRange[] {
   for (const range of ranges) {
     const newer = result.at(-1);
     if (newer?.after === undefined || range.before !== successor(newer.after)) result.push(range);
-    else result[result.length - 1] = { ...(newer.before === undefined ? {} : { before: newer.before }), ...(range.after === undefined ? {} : { after: range.after }) };
+    else
+      result[result.length - 1] = {
+        ...(newer.before === undefined ? {} : { before: newer.before }),
+        ...(range.after === undefined ? {} : { after: range.after }),
+      };
   }
   return result;
 }
@@ -67,7 +71,10 @@ function mayContain(json: string, values: Values): string {
 }
 
 function intersection(one: IdRange, other: IdRange): IdRange[] {
-  const after = [one.after, other.after].filter((id) => id !== undefined).sort().at(-1);
+  const after = [one.after, other.after]
+    .filter((id) => id !== undefined)
+    .sort()
+    .at(-1);
   const before = [one.before, other.before].filter((id) => id !== undefined).sort()[0];
   if (after !== undefined && before !== undefined && before <= after) return [];
   return [{ ...(after === undefined ? {} : { after }), ...(before === undefined ? {} : { before }) }];

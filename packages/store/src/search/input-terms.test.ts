@@ -29,8 +29,12 @@ describe('a filter', () => {
   });
 
   it('has little else', () => {
-    const filter = filterOf(Array.from({ length: 1_000 }, (_, n) => ({ customer: { id: n, mail: `u${n}@example.com` }, items: [{ sku: `s${n}` }] })));
-    const wrong = Array.from({ length: 10_000 }, (_, n) => termsOf({ customer: { id: n + 1_000 } })[0] ?? '').filter((term) => filter !== null && has(filter, term));
+    const filter = filterOf(
+      Array.from({ length: 1_000 }, (_, n) => ({ customer: { id: n, mail: `u${n}@example.com` }, items: [{ sku: `s${n}` }] })),
+    );
+    const wrong = Array.from({ length: 10_000 }, (_, n) => termsOf({ customer: { id: n + 1_000 } })[0] ?? '').filter(
+      (term) => filter !== null && has(filter, term),
+    );
     expect(wrong.length).toBeLessThan(300);
     expect(filter?.length).toBeLessThanOrEqual(8_192);
   });

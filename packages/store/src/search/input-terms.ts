@@ -17,7 +17,8 @@ export function termsOf(value: unknown): string[] {
   const terms: string[] = [];
   const visit = (part: unknown, path: string) => {
     if (Array.isArray(part)) for (const element of part) visit(element, `${path}\u0000[]`);
-    else if (part !== null && typeof part === 'object') for (const [key, member] of Object.entries(part)) visit(member, `${path}\u0000.${key}`);
+    else if (part !== null && typeof part === 'object')
+      for (const [key, member] of Object.entries(part)) visit(member, `${path}\u0000.${key}`);
     else terms.push(`${path}\u0000=${JSON.stringify(part)}`);
   };
   visit(value, '');

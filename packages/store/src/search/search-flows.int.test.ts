@@ -19,7 +19,9 @@ let workspaces = 0;
 let workspace: string;
 const add = async (changes: Parameters<StoreFixture['make']>[1] = {}) => store.make([[]], { workspace, ...changes });
 const list = async ({ before, limit = 50, ...filter }: Partial<FlowFilter> & { before?: string; limit?: number } = {}) =>
-  (await searchFlows(store.database, { workspace, ...filter }, { limit, ...(before === undefined ? {} : { before }) })).flows.map((flow) => flow.id);
+  (await searchFlows(store.database, { workspace, ...filter }, { limit, ...(before === undefined ? {} : { before }) })).flows.map(
+    (flow) => flow.id,
+  );
 const ids = (...flows: readonly MadeFlow[]) => flows.map((flow) => flow.flowId);
 
 function ownWorkspace(): void {
@@ -119,8 +121,12 @@ describe('a search of flows', () => {
   it('filters by the times of creation and of the end', async () => {
     ownWorkspace();
     const [open, early, late] = [await add(), await add(), await add()];
-    await store.sql("UPDATE millrace.flows SET status = 'completed', finished_at = created_at + interval '10 s' WHERE id = $1", [early.flowId]);
-    await store.sql("UPDATE millrace.flows SET status = 'completed', finished_at = created_at + interval '20 s' WHERE id = $1", [late.flowId]);
+    await store.sql("UPDATE millrace.flows SET status = 'completed', finished_at = created_at + interval '10 s' WHERE id = $1", [
+      early.flowId,
+    ]);
+    await store.sql("UPDATE millrace.flows SET status = 'completed', finished_at = created_at + interval '20 s' WHERE id = $1", [
+      late.flowId,
+    ]);
     const [{ created_at: created, finished_at: finished } = { created_at: new Date(0), finished_at: new Date(0) }] = await store.sql<{
       created_at: Date;
       finished_at: Date;
@@ -134,7 +140,9 @@ describe('a search of flows', () => {
   it('finds errors by a part of their phase, code or message', async () => {
     ownWorkspace();
     const [other, failed] = [await add({ tags: { note: 'timeout' } }), await add()];
-    await store.sql(`UPDATE millrace.flows SET error = '{"phase":"load","code":"ETIMEDOUT","message":"gone 100%"}' WHERE id = $1`, [failed.flowId]);
+    await store.sql(`UPDATE millrace.flows SET error = '{"phase":"load","code":"ETIMEDOUT","message":"gone 100%"}' WHERE id = $1`, [
+      failed.flowId,
+    ]);
     for (const error of ['timedout', 'LOAD', '100%']) expect(await list({ error })).toEqual(ids(failed));
     for (const error of ['timeout', 'message', '"']) expect(await list({ error })).toEqual([]);
     expect(await list({ error: 'gone', statuses: ['failed'] })).toEqual([]);
@@ -167,7 +175,9 @@ describe('a search of flows', () => {
     expect(await list({ statuses: ['completed', 'failed'] })).toEqual(of('completed', 'failed'));
     expect(await list({ statuses: ['failed', 'queued'], flow: 'even' })).toEqual(of('queued'));
     expect(await list({ statuses: [] })).toEqual([]);
-    expect(await list({ statuses: ['failed', 'queued'], limit: 2, before: of('failed', 'queued')[1] ?? '' })).toEqual(of('failed', 'queued').slice(2, 4));
+    expect(await list({ statuses: ['failed', 'queued'], limit: 2, before: of('failed', 'queued')[1] ?? '' })).toEqual(
+      of('failed', 'queued').slice(2, 4),
+    );
   });
 });
 
@@ -182,14 +192,22 @@ async function bulk(count: number): Promise<void> {
   );
 }
 
-const idOf = (n: number) => `${(1_600_000_000_000 + n).toString(16).padStart(12, '0').replace(/^(.{8})/, '$1-')}-7000-8000-000000000000`;
+const idOf = (n: number) =>
+  `${(1_600_000_000_000 + n)
+    .toString(16)
+    .padStart(12, '0')
+    .replace(/^(.{8})/, '$1-')}-7000-8000-000000000000`;
 
 /** All pages of a search, with the most that any page had. */
 async function allPages(filter: Partial<FlowFilter>, limit: number): Promise<string[]> {
   const found: string[] = [];
   let before: string | null | undefined;
   while (before !== null) {
-    const page: Awaited<ReturnType<typeof searchFlows>> = await searchFlows(store.database, { workspace, ...filter }, { limit, ...(before === undefined ? {} : { before }) });
+    const page: Awaited<ReturnType<typeof searchFlows>> = await searchFlows(
+      store.database,
+      { workspace, ...filter },
+      { limit, ...(before === undefined ? {} : { before }) },
+    );
     expect(page.flows.length).toBeLessThanOrEqual(limit);
     found.push(...page.flows.map((flow) => flow.id));
     before = page.next;
@@ -217,7 +235,11 @@ describe('a search among many flows', () => {
     ['status and text', { statuses: ['failed'], q: 'mod:40' }, (n) => n % 100 === 40],
     ['status and name', { statuses: ['failed'], flow: 'bulk' }, (n) => n % 10 === 0],
     ['a completed status', { statuses: ['completed'], tags: { mod: '10' } }, () => false],
-    ['everything at once', { statuses: ['failed'], flow: 'bulk', tags: { mod: '40' }, q: 'bulk', inputs: [['{"mod":[{"of7":3}]}']] }, (n) => n % 100 === 40 && n % 7 === 3],
+    [
+      'everything at once',
+      { statuses: ['failed'], flow: 'bulk', tags: { mod: '40' }, q: 'bulk', inputs: [['{"mod":[{"of7":3}]}']] },
+      (n) => n % 100 === 40 && n % 7 === 3,
+    ],
   ])('finds all there is by %s, page by page, none twice', async (_, filter, wanted) => {
     expect(await allPages(filter, 37)).toEqual(descending(COUNT, wanted));
     expect(await countFlows(store.database, { workspace, ...filter })).toEqual({ count: descending(COUNT, wanted).length, capped: false });
@@ -232,7 +254,9 @@ describe('a search among many flows', () => {
     for (let pages = 1; before !== null; pages += 1) {
       if (pages > 100) throw new Error('it does not come to an end');
       const from: string = before;
-      const page = await store.database.transaction((client) => searchFlowIds(client, { workspace, q: 'x17' }, { ...limits, before: from }));
+      const page = await store.database.transaction((client) =>
+        searchFlowIds(client, { workspace, q: 'x17' }, { ...limits, before: from }),
+      );
       found.push(...page.ids);
       before = page.reached;
     }
@@ -243,11 +267,21 @@ describe('a search among many flows', () => {
     const limits = { max: 100, rowsMax: 1_000_000, budgetMs: 60_000 };
     expect(await countFlows(store.database, { workspace }, limits)).toEqual({ count: 100, capped: true });
     expect(await countFlows(store.database, { workspace, tags: { mod: '7' } }, limits)).toEqual({ count: 60, capped: false });
-    expect(await countFlows(store.database, { workspace, q: 'no such thing' }, { ...limits, rowsMax: 1 })).toEqual({ count: 0, capped: true });
-    expect(await previewFlows(store.database, { workspace, statuses: ['failed'] }, 2)).toEqual({ count: 600, capped: false, sample: [idOf(6_000), idOf(5_990)] });
+    expect(await countFlows(store.database, { workspace, q: 'no such thing' }, { ...limits, rowsMax: 1 })).toEqual({
+      count: 0,
+      capped: true,
+    });
+    expect(await previewFlows(store.database, { workspace, statuses: ['failed'] }, 2)).toEqual({
+      count: 600,
+      capped: false,
+      sample: [idOf(6_000), idOf(5_990)],
+    });
   });
 
   it('sees nothing of another workspace', async () => {
-    expect(await countFlows(store.database, { workspace: 'somebody-else-entirely', tags: { mod: '7' } })).toEqual({ count: 0, capped: false });
+    expect(await countFlows(store.database, { workspace: 'somebody-else-entirely', tags: { mod: '7' } })).toEqual({
+      count: 0,
+      capped: false,
+    });
   });
 });

@@ -93,7 +93,10 @@ async function wholePage(on: Queryable, filter: FlowFilter, { before, limit }: {
   const arms = path.conditions.map(
     (write) => `(SELECT ${COLUMNS} FROM millrace.flows WHERE ${[...bounds, write(values)].join(' AND ')} ORDER BY id DESC LIMIT ${count})`,
   );
-  const result = await on.query<ListedFlow>(`SELECT * FROM (${arms.join(' UNION ALL ')}) AS path ORDER BY id DESC LIMIT ${count}`, values.list);
+  const result = await on.query<ListedFlow>(
+    `SELECT * FROM (${arms.join(' UNION ALL ')}) AS path ORDER BY id DESC LIMIT ${count}`,
+    values.list,
+  );
   const flows = result.rows.slice(0, limit);
   return { flows, next: result.rows.length > limit ? (flows.at(-1)?.id ?? null) : null };
 }
@@ -108,7 +111,9 @@ async function readListed(on: Queryable, ids: readonly string[]): Promise<Listed
 // also made before it.
 function idRange({ createdAfter, createdBefore, finishedBefore }: FlowFilter, before: string | undefined): IdRange {
   const latestMs = Math.min(...[createdBefore, finishedBefore].map((at) => (at === undefined ? Number.POSITIVE_INFINITY : Date.parse(at))));
-  const upper = [before, ...(Number.isFinite(latestMs) ? [firstIdAt(latestMs + CLOCK_SKEW_MS)] : [])].filter((id) => id !== undefined).sort();
+  const upper = [before, ...(Number.isFinite(latestMs) ? [firstIdAt(latestMs + CLOCK_SKEW_MS)] : [])]
+    .filter((id) => id !== undefined)
+    .sort();
   return {
     ...(createdAfter === undefined ? {} : { after: firstIdAt(Date.parse(createdAfter) - CLOCK_SKEW_MS) }),
     ...(upper[0] === undefined ? {} : { before: upper[0] }),

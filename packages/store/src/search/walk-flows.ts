@@ -40,7 +40,7 @@ export async function walkFlows(
   const ids: string[] = [];
   let rows = 0;
   let size = FIRST_WINDOW_ROWS;
-  for (let range = search.ranges[0], next = 1; range !== undefined; ) {
+  for (let range = search.ranges[0], next = 1; range !== undefined;) {
     const beganAt = performance.now();
     const window: Window = await readWindow(on, { ...search, range }, { rows: size, hits: limits.hitsMax - ids.length });
     ids.push(...window.ids);
@@ -50,7 +50,8 @@ export async function walkFlows(
     const last = window.last;
     range = isRangeDone ? search.ranges[next++] : { ...range, ...(last === null ? {} : { before: last }) };
     if (range === undefined) break;
-    if (rows >= limits.rowsMax || performance.now() - startedAt > limits.budgetMs) return { ids, reached: isRangeDone ? endOf(search.ranges[next - 2]) : last };
+    if (rows >= limits.rowsMax || performance.now() - startedAt > limits.budgetMs)
+      return { ids, reached: isRangeDone ? endOf(search.ranges[next - 2]) : last };
     size = nextSize(size, performance.now() - beganAt);
   }
   return { ids, reached: null };
