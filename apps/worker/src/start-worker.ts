@@ -1,124 +1,44 @@
-// The worker's composition root: consumes both queues and runs the services around them. The only place that knows all of its parts.
+// The worker's composition root: opens the connections, puts engines and services together, starts them in order and stops them in reverse.
 import { loadFlows } from '@millrace/flows';
-import {
-  ConfigFault,
-  startAll,
-  stopAll,
-  systemClock,
-  type Config,
-  type ProcessFrame,
-  type RunningProcess,
-  type Service,
-} from '@millrace/process';
-import { createJobConsumer, type DeliveryOutcome } from '@millrace/queue';
-import { PermanentError, type FlowRegistry } from '@millrace/sdk';
-import { ensureSelftestTable, openImported, waitForSchema } from '@millrace/store';
-import { createFlowEngine } from './engine/create-flow-engine.ts';
-import type { Isolation } from './engine/isolation.ts';
-import { createImportEngine } from './imports/create-import-engine.ts';
-import { createImportReconciler } from './imports/import-reconciler.ts';
-import { createControlListener } from './services/control-listener.ts';
-import { createFlowDispatcher } from './services/dispatcher.ts';
-import { createOperations } from './services/operations.ts';
-import { createReconciler } from './services/reconciler.ts';
+import { ConfigFault, startAll, stopAll, type Config, type ProcessFrame, type RunningProcess, type Service } from '@millrace/process';
+import type { FlowRegistry } from '@millrace/sdk';
+import { ensureSelftestTable, waitForSchema } from '@millrace/store';
+import { createEngines, type Doorbells } from './create-engines.ts';
+import { createServices } from './create-services.ts';
 import { createWorkerConnections, type WorkerConnections } from './worker-connections.ts';
-import { createMetricsServer, createWorkerMetrics, type WorkerMetrics } from './worker-metrics.ts';
+import { createWorkerMetrics } from './worker-metrics.ts';
 
 const SERVICES_STOP_MS = 3_000;
-const KEPT_OUT_MS = 1_000;
 
 /** Constructs the worker and begins its start; it is ready when it has logged so. */
 export async function startWorker(frame: ProcessFrame): Promise<RunningProcess> {
+  const { config, log } = frame;
+  const registry = await loadRegistry(config);
   const connections = createWorkerConnections(frame);
-  const metrics = createWorkerMetrics();
-  const engines = await createEngines(frame, connections, metrics);
-  return start(frame, connections, engines);
-}
-
-type Engines = Awaited<ReturnType<typeof createEngines>>;
-
-async function createEngines({ config, log }: ProcessFrame, connections: WorkerConnections, metrics: WorkerMetrics) {
-  const { database, dispatcher, publisher, queue } = connections;
-  const onPass = metrics.passEnded;
-  const flowDispatcher = createFlowDispatcher({ database, dispatcher, windowMax: config.dispatchWindow, log, onPass });
-  const flows = createFlowEngine({
-    ...connections,
-    registry: await loadRegistry(config),
-    dispatch: flowDispatcher.dispatch,
-    openImported: async (target) => {
-      const rows = await openImported(database, target);
-      if (rows === undefined) throw new PermanentError(`there is no completed import ${target.importId}`);
-      return rows;
+  const parts = { frame, connections, registry, metrics: createWorkerMetrics() };
+  // The engines ring for services that are made after them, from what the engines give.
+  const doorbells: Doorbells = {
+    onFreed: (freed) => {
+      services.doorbells.onFreed(freed);
     },
-    clock: systemClock,
-    log,
-    concurrency: config.flowConcurrency,
-    onEnd: ({ phase, outcome, committed }) => {
-      metrics.phaseEnded({ flow: phase.flow, outcome, committed });
+    onAttemptEnded: (ended) => {
+      services.doorbells.onAttemptEnded(ended);
     },
-    onPass,
-  });
-  const imports = createImportEngine({ ...connections, log });
-  const importReconciler = createImportReconciler({ ...connections, log });
-  const reconciler = createReconciler({
-    database,
-    dispatcher,
-    publisher,
-    dispatch: flowDispatcher.dispatch,
-    reconcileImports: importReconciler.runOnce,
-    log,
-    onPass,
-  });
-  const operations = createOperations({ ...connections, log, onPass });
-  const importConsumer = createJobConsumer({
-    ...queue,
-    log,
-    queue: 'data-import',
-    concurrency: config.importConcurrency,
-    handle: (job) => enterAndHandle(flows.isolation, () => imports.handle(job)),
-  });
-  metrics.gauge('millrace_phases_running', 'Phases this worker runs now.', () => flows.running.list().length);
-  metrics.gauge('millrace_doorbells_failed', 'Event messages that could not be published.', publisher.failedCount);
-  const metricsServer =
-    config.metricsPort === undefined ? [] : [createMetricsServer({ metrics, port: config.metricsPort, host: config.host })];
-  return { flowDispatcher, flows, imports, importConsumer, reconciler, operations, metricsServer };
-}
-
-// Chunks stay out while a suspect phase runs alone in this process.
-async function enterAndHandle(isolation: Isolation, handle: () => Promise<DeliveryOutcome>): Promise<DeliveryOutcome> {
-  const leave = isolation.enter();
-  if (leave === null) return { kind: 'later', delayMs: KEPT_OUT_MS };
-  try {
-    return await handle();
-  } finally {
-    leave();
-  }
-}
-
-function start({ config, log }: ProcessFrame, connections: WorkerConnections, engines: Engines): RunningProcess {
-  const { flows, imports, importConsumer, flowDispatcher } = engines;
-  // Consumers last: nothing is taken before everything that a job needs is there. Stopped in reverse, so the lease keeper outlives the work.
-  const services: Service[] = [
-    ...engines.metricsServer,
-    createControlListener({ ...connections, running: flows.running, log }),
-    flows.leaseKeeper,
-    engines.reconciler,
-    engines.operations,
-    flowDispatcher,
-    flows.consumer,
-    importConsumer,
-  ];
+  };
+  const engines = createEngines(parts, doorbells);
+  const services = createServices(parts, engines);
   const stopping = new AbortController();
   connections.open();
-  const started = startWhenPossible({ config, log }, { connections, services, signal: stopping.signal });
+  const started = startWhenPossible(frame, { connections, services: services.inOrder, signal: stopping.signal });
   return {
     stop: async () => {
       stopping.abort();
       await Promise.allSettled([started]);
-      importConsumer.pause();
-      await Promise.all([flows.drain(config.stopTimeoutMs), imports.drain(config.stopTimeoutMs)]);
-      await stopAll(services, { deadlineMs: SERVICES_STOP_MS, log });
-      await flowDispatcher.drain();
+      engines.importConsumer.pause();
+      const deadlineMs = config.stopTimeoutMs;
+      await Promise.all([services.announceStopping(), engines.flows.drain(deadlineMs), engines.imports.drain(deadlineMs)]);
+      await stopAll(services.inOrder, { deadlineMs: SERVICES_STOP_MS, log });
+      await engines.flowDispatcher.drain();
       await connections.close();
     },
   };

@@ -21,6 +21,8 @@ export { ATTEMPT_OUTCOMES, FLOW_STATUSES, IMPORT_STATUSES, isTerminalFlow, isTer
 export type { AttemptOutcome, FlowStatus, ImportStatus, PhaseStatus } from './statuses.ts';
 export { storableJson } from './storable-json.ts';
 export type { StorableJson } from './storable-json.ts';
+export { callbackAnswerSchema, callbackSchema } from './rest/callbacks.ts';
+export type { CallbackBody } from './rest/callbacks.ts';
 export { instantSchema, pageOf, pageQuery, problemSchema, queryInteger } from './rest/common.ts';
 export type { ProblemBody } from './rest/common.ts';
 export {
@@ -33,8 +35,14 @@ export {
   progressSchema,
 } from './rest/flow-answers.ts';
 export type { AcceptedFlow, FlowAnswer, ListedFlowAnswer, PhaseAnswer } from './rest/flow-answers.ts';
-export { batchLineSchema, newFlowSchema, PRIORITY_DEFAULT } from './rest/flow-requests.ts';
-export type { BatchLineBody, NewFlowBody } from './rest/flow-requests.ts';
+export { explainSchema, EXPLAIN_CAUSES } from './rest/explain.ts';
+export type { BlockerKind, ExplainAnswer, ExplainCause } from './rest/explain.ts';
+export { pauseFlowSchema, pauseQueueSchema, resumeQueueSchema } from './rest/pauses.ts';
+export type { FlowPauseAnswer } from './rest/pauses.ts';
+export { JOB_STATES, jobSchema, queuePageSchema, queueSchema, workerListQuery, workerPageSchema, workerSchema } from './rest/queues.ts';
+export type { JobAnswer, JobState, QueueAnswer, WorkerAnswer } from './rest/queues.ts';
+export { batchLineSchema, DEDUPE_MODES, newFlowSchema, PRIORITY_DEFAULT } from './rest/flow-requests.ts';
+export type { BatchLineBody, DedupeMode, NewFlowBody } from './rest/flow-requests.ts';
 export { livenessSchema, readinessSchema, redisHealthSchema } from './rest/health.ts';
 export { createdKeySchema, keyListQuery, keyPageSchema, keySchema, keyScopeQuery, newKeySchema } from './rest/keys.ts';
 export type { KeyAnswer, NewKeyBody } from './rest/keys.ts';
@@ -69,6 +77,20 @@ export type {
   ImportListQuery,
   RejectAnswer,
 } from './imports/import-schemas.ts';
+export {
+  listedScheduleSchema,
+  newScheduleSchema,
+  scheduleFirePageSchema,
+  scheduleFireQuery,
+  scheduleListQuery,
+  schedulePageSchema,
+  schedulePauseSchema,
+  scheduleSchema,
+} from './rest/schedules.ts';
+export type { ListedScheduleAnswer, NewScheduleBody, ScheduleAnswer, ScheduleFireAnswer, SchedulePauseBody } from './rest/schedules.ts';
+export { nextRuns } from './schedules/cron.ts';
+export type { CronRule } from './schedules/cron.ts';
+export type { CatchUpPolicy, FireOutcome, FireTrigger, OverlapPolicy } from './schedules/policies.ts';
 export { failureCause } from './failures/failure-cause.ts';
 export { incidentIdOf } from './failures/incident-id.ts';
 export {

@@ -5,15 +5,43 @@ export { appendLogs, readEvents, readHeads } from './events/event-store.ts';
 export type { EventPage, LogLine } from './events/event-store.ts';
 export { publicEvent } from './events/logged-event.ts';
 export type { LoggedEvent } from './events/logged-event.ts';
-export { dispatchAgain, expiredLeases, overdueWaits, postponeCheck, releaseHeld, takeBacklog, unclaimed } from './flows/backlog.ts';
+export {
+  backlogLanes,
+  dispatchAgain,
+  expiredLeases,
+  overdueWaits,
+  postponeCheck,
+  releaseHeld,
+  takeBacklog,
+  unclaimed,
+} from './flows/backlog.ts';
+export { mintCallbackToken } from './flows/callback-token.ts';
+export type { CallbackRight } from './flows/callback-token.ts';
+export { awaitCallback, completeCallback, failCallback, failOverdueCallbacks } from './flows/callbacks.ts';
+export type { CallbackFailure, CallbackOutcome, CallbackWait } from './flows/callbacks.ts';
 export { cancelFlow } from './flows/cancel-flow.ts';
 export type { FlowActionOutcome } from './flows/cancel-flow.ts';
 export { claimPhases } from './flows/claim-phases.ts';
 export type { ClaimedPhase, ClaimOutcome, ClaimResult } from './flows/claim-phases.ts';
 export { completePhases } from './flows/complete-phases.ts';
-export type { CompletionOutcome, PhaseCompletion } from './flows/complete-phases.ts';
+export { CHILD_DEPTH_MAX, orphans, readChildOutputs, readChildren, settleChildren, startChildren } from './flows/children.ts';
+export type { Child, ChildPolicy, NewChild, Parent } from './flows/children.ts';
+export { suspendPhases } from './flows/suspend-phases.ts';
+export type { Awaits, PhaseSuspension } from './flows/suspend-phases.ts';
+export { wakePhases } from './flows/wake-phases.ts';
+export type { CompletionOutcome, ContinuedPhase, PhaseCompletion } from './flows/complete-phases.ts';
 export { createFlows } from './flows/create-flows.ts';
 export type { CreatedFlow, NewFlow, NewPhase } from './flows/create-flows.ts';
+export { pruneDedupeKeys } from './flows/starts/dedupe-keys.ts';
+export { createDedupedFlows } from './flows/starts/create-deduped-flows.ts';
+export type { Dedupe, DedupedFlow, DedupedOutcome, StartedFlow } from './flows/starts/create-deduped-flows.ts';
+export { planFlows } from './flows/starts/plan-flows.ts';
+export type { FlowPlanning, UnplannedFlow } from './flows/starts/plan-flows.ts';
+export { admitDue } from './flows/admission/admit.ts';
+export type { AdmissionOutcome } from './flows/admission/admit.ts';
+export { takeRate } from './flows/admission/admit-rates.ts';
+export { endOverdueFlow, overdueFlows } from './flows/end-overdue-flows.ts';
+export type { OverdueEnd } from './flows/end-overdue-flows.ts';
 export { failOverdueWait, failPhase } from './flows/fail-phase.ts';
 export type { FailureOutcome, PhaseError, PhaseFailure } from './flows/fail-phase.ts';
 export { renewLeases } from './flows/lease-phases.ts';
@@ -26,7 +54,7 @@ export { isCondemned, markAlone, quarantinePhase, SUSPECT_CRASHES } from './flow
 export { releasePhases } from './flows/release-phases.ts';
 export type { PhaseRelease, ReleaseOutcome } from './flows/release-phases.ts';
 export { retryFlow } from './flows/retry-flow.ts';
-export { deliverKept, sendSignal, undeliveredSignals } from './flows/signals.ts';
+export { deliverKept, readSignal, sendSignal, undeliveredSignals } from './flows/signals.ts';
 export type { NewSignal, SignalOutcome } from './flows/signals.ts';
 export { readSteps, saveStep } from './flows/steps.ts';
 export { readInstance } from './instance.ts';
@@ -48,6 +76,7 @@ export { acceptContent, readImportDataset, refuseContent } from './imports/accep
 export type { AcceptOutcome, IndexedContent, NewChunk, ReceivedContent } from './imports/accept-content.ts';
 export { cancelImport } from './imports/cancel-import.ts';
 export { dispatchChunksAgain, expiredChunks, postponeChunkCheck, reclaimChunk, unclaimedChunks } from './imports/chunks/chunk-backlog.ts';
+export type { BacklogLane } from './flows/backlog.ts';
 export { claimChunk } from './imports/chunks/claim-chunk.ts';
 export type { ChunkClaim, ClaimedChunk } from './imports/chunks/claim-chunk.ts';
 export type { ChunkCounts } from './imports/chunks/complete-chunk.ts';
@@ -71,6 +100,37 @@ export type { StoredReject } from './imports/read-rejects.ts';
 export { retryImport } from './imports/retry-import.ts';
 export type { ImportError, ImportOptions, ImportPlan, StoredImport } from './imports/stored-import.ts';
 export { releaseUploadSlot, takeUploadSlot, UPLOAD_SLOT_MS } from './imports/upload-slot.ts';
+export { AHEAD_MAX } from './explain/explain-facts.ts';
+export type { ExplainFacts, PhaseFact, PhaseStand } from './explain/explain-facts.ts';
+export { readExplainFacts } from './explain/read-explain-facts.ts';
+export { pauseFlow, resumeDuePauses, resumeFlow } from './flows/pause-flow.ts';
+export type { FlowPause, NewFlowPause, ResumeOutcome } from './flows/pause-flow.ts';
+export { readJob } from './jobs/read-job.ts';
+export type { StoredJob } from './jobs/read-job.ts';
+export { countFlowQueue, countImportQueue, QUEUE_COUNT_MAX, readImportRate } from './queues/count-queues.ts';
+export type { QueueState } from './queues/count-queues.ts';
+export { deleteEndedPauses, EVERYBODY, listQueuePauses, pauseQueue, resumeQueue } from './queues/pause-queue.ts';
+export type { QueuePause } from './queues/pause-queue.ts';
+export { addQueueMinutes, deleteOldMinutes, RATE_MINUTES, readQueueRate } from './queues/queue-minutes.ts';
+export type { QueueMinute } from './queues/queue-minutes.ts';
+export { holdForCode, releaseForCode, renewAbsent } from './workers/absent-code.ts';
+export { announceWorker, deleteDeadWorkers, removeWorker } from './workers/announce-worker.ts';
+export type { HeldDefinition, WorkerAnnouncement } from './workers/announce-worker.ts';
+export { listWorkers } from './workers/list-workers.ts';
+export type { StoredWorker } from './workers/list-workers.ts';
+export { deleteSchedule, pauseSchedule, resumeSchedule } from './schedules/change-schedule.ts';
+export type { NewPause, ScheduleActionOutcome } from './schedules/change-schedule.ts';
+export { createSchedule } from './schedules/create-schedule.ts';
+export type { CreatedSchedule, NewSchedule } from './schedules/create-schedule.ts';
+export { fireDue } from './schedules/fire-due.ts';
+export { listFires, listSchedules, readSchedule } from './schedules/read-schedules.ts';
+export type { FireFilter, ScheduleFilter, ScheduleTarget } from './schedules/read-schedules.ts';
+export type { ReportedFire } from './schedules/record-fires.ts';
+export { runSchedule } from './schedules/run-schedule.ts';
+export { forgetFires, readScheduleWork } from './schedules/schedule-work.ts';
+export type { FireOptions, ScheduledPlan } from './schedules/scheduled-flow.ts';
+export { flowsToReplace, startQueued } from './schedules/start-queued.ts';
+export type { ReadSchedule, StoredFire } from './schedules/stored-schedule.ts';
 export { listDeadPhases, incidentIds, listIncidents } from './dead/dead-phases.ts';
 export type { DeadFilter, DeadPhase, Incident, IncidentPosition } from './dead/dead-phases.ts';
 export { countDead, nextDeadPhases, positionOf, sampleFlows } from './dead/dead-selection.ts';

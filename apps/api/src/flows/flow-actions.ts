@@ -3,13 +3,23 @@
 import type { Logger } from '@millrace/process';
 import type { ControlMessage, UpdateMessage } from '@millrace/redis';
 import type { Dispatch } from '@millrace/shared';
-import { publicEvent, type FlowActionOutcome, type LoggedEvent, type NewSignal, type SignalOutcome } from '@millrace/store';
+import {
+  publicEvent,
+  type FlowActionOutcome,
+  type LoggedEvent,
+  type NewFlowPause,
+  type NewSignal,
+  type ResumeOutcome,
+  type SignalOutcome,
+} from '@millrace/store';
 import type { FlowTarget } from '../routes/flow-routes.ts';
 
 export type FlowActions = {
   cancelFlow(target: FlowTarget & { by: string }): Promise<FlowActionOutcome>;
   retryFlow(target: FlowTarget): Promise<FlowActionOutcome>;
   sendSignal(signal: NewSignal): Promise<SignalOutcome>;
+  pauseFlow(pause: NewFlowPause): Promise<FlowActionOutcome>;
+  resumeFlow(target: FlowTarget & { by: string }): Promise<ResumeOutcome>;
 };
 
 export type FlowActionsDeps = FlowActions & {
@@ -48,11 +58,31 @@ export function createFlowActions(deps: FlowActionsDeps): FlowActions {
       if (outcome.kind === 'sent') deps.dispatch(outcome.dispatches);
       return outcome;
     },
+    pauseFlow: async (pause) => {
+      const outcome = await deps.pauseFlow(pause);
+      announce(outcome);
+      return outcome;
+    },
+    resumeFlow: async (target) => {
+      const outcome = await deps.resumeFlow(target);
+      announce(outcome);
+      if (outcome.kind === 'done') deps.dispatch(outcome.dispatches);
+      return outcome;
+    },
+  };
+}
+
+/** Announces events of flows that were changed by the way. */
+export function createAnnouncer({ updates, log }: Pick<FlowActionsDeps, 'updates' | 'log'>): (events: readonly LoggedEvent[]) => void {
+  return (events) => {
+    updates.publishEvents(messagesOf(events)).catch((error: unknown) => {
+      log.debug({ err: error }, 'a change could not be announced');
+    });
   };
 }
 
 /** One message per subject, its events as a JSON array. */
-function messagesOf(events: readonly LoggedEvent[]): UpdateMessage[] {
+export function messagesOf(events: readonly LoggedEvent[]): UpdateMessage[] {
   const bySubject = Map.groupBy(events, (event) => event.subjectId);
   return [...bySubject].map(([subjectId, group]) => ({
     workspace: group[0]?.workspace ?? '',

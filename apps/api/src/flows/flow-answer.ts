@@ -1,9 +1,16 @@
 // Rows of a flow as clients read them. Only what is named here leaves the house.
-import { isTerminalFlow, type FlowAnswer, type ListedFlowAnswer, type PhaseAnswer, type Progress } from '@millrace/shared';
-import type { ListedFlow, StoredFlow, StoredPhase } from '@millrace/store';
+import {
+  isTerminalFlow,
+  type FlowAnswer,
+  type FlowPauseAnswer,
+  type ListedFlowAnswer,
+  type PhaseAnswer,
+  type Progress,
+} from '@millrace/shared';
+import type { FlowPause, ListedFlow, StoredFlow, StoredPhase } from '@millrace/store';
 import { flowLinks } from './flow-links.ts';
 
-type Head = Omit<StoredFlow, 'input' | 'seq_last'>;
+type Head = Omit<StoredFlow, 'input' | 'seq_last' | 'pause'>;
 
 /** @param progress latest reports by phase name; empty when Redis is away */
 export function flowAnswer(
@@ -17,7 +24,12 @@ export function flowAnswer(
     input: flow.input,
     outputs: Object.fromEntries(completed.map((phase) => [phase.name, phase.output])),
     phases: phases.map((phase) => phaseAnswer(phase, isTerminalFlow(flow.status) ? undefined : progress.get(phase.name))),
+    ...(flow.status === 'paused' && flow.pause !== null ? { pause: pauseAnswer(flow.pause) } : {}),
   };
+}
+
+function pauseAnswer({ by, reason, at, until }: FlowPause): FlowPauseAnswer {
+  return { by, reason, at: new Date(at).toISOString(), until: until === null ? null : new Date(until).toISOString() };
 }
 
 export function listedFlowAnswer(flow: ListedFlow): ListedFlowAnswer {
@@ -38,6 +50,9 @@ function headAnswer(flow: Head) {
     startedAt: instant(flow.started_at),
     finishedAt: instant(flow.finished_at),
     runAt: instant(flow.run_at),
+    expiresAt: instant(flow.expires_at),
+    concurrencyKey: flow.concurrency_key,
+    concurrencyLimit: flow.concurrency_key === null ? null : flow.concurrency_limit,
     ...(flow.error === null ? {} : { error: errorAnswer(flow.error) }),
     links: flowLinks(flow.id),
   };

@@ -42,10 +42,14 @@ function setUp({ hasRoom = true, fail }: { hasRoom?: boolean; fail?: Error } = {
           flowId: `${statements.length}.${index}`,
           status: 202,
           body: {},
-          dispatches: flow.dispatch ? [{ id: `${statements.length}.${index}`, generation: 1, priority: 50, attempts: 4, delayMs: 0 }] : [],
+          dispatches: flow.dispatch
+            ? [{ id: `${statements.length}.${index}`, generation: 1, workspace: 'default', priority: 50, attempts: 4, delayMs: 0 }]
+            : [],
         })),
       );
     },
+    createDedupedFlows: () => Promise.reject(new Error('no flow here has a dedupe key')),
+    announce: () => undefined,
     dispatch: { send: (dispatches) => sent.push(...dispatches.map((dispatch) => dispatch.id)), hasRoom: () => hasRoom },
     metrics: { batchWritten: () => undefined, flowsAccepted: () => undefined },
   });

@@ -46,7 +46,8 @@ function isHeadRefused(route: Route, { req }: Exchange): boolean {
 
 /** Who may not call: 403 with a key of too low a role, 401 without one. */
 export function requireAccess(access: Access, exchange: Exchange): void {
-  if (access === 'public') return;
+  // That there is a token was checked before the path; the handler finds out what it is good for.
+  if (access === 'public' || access === 'callback-token') return;
   if (access === 'loopback-or-viewer') {
     if (exchange.principal === undefined && !isLoopback(exchange.req)) throw new AppError('unauthorized');
     return;
@@ -82,6 +83,7 @@ export async function serveRoute({ route, exchange, params }: RouteCall): Promis
 
 async function readParsed(body: Extract<RouteBody, { kind: 'json' | 'batch' }>, exchange: Exchange): Promise<unknown> {
   if (body.kind === 'batch') return readBatch(exchange);
+  if (body.optional === true && declaredLength(exchange.req) === 0) return {};
   requireMediaType(exchange.req, JSON_TYPES);
   return parseJson(await readBody(exchange, body.maxBytes ?? LIMITS.bodyBytesMax));
 }

@@ -4,16 +4,19 @@ import { withTimeout, type Clock, type Logger, type Loop } from '@millrace/proce
 import { createJobConsumer, type JobConsumer, type QueueConnectionOptions } from '@millrace/queue';
 import type { Keys, Locks, UpdatePublisher } from '@millrace/redis';
 import type { Dispatch } from '@millrace/shared';
-import type { FlowRegistry } from '@millrace/sdk';
+import type { FlowPlanner, FlowRegistry } from '@millrace/sdk';
 import type { Database } from '@millrace/store';
 import type { ContextDeps } from './context/create-context.ts';
 import type { EventPublisher } from './event-publisher.ts';
+import { createCodeHolder } from './code-holder.ts';
+import { createHttpPhases, type HttpSettings } from './http/http-phases.ts';
 import { createIsolation, type Isolation } from './isolation.ts';
 import { createLeaseKeeper } from './lease-keeper.ts';
 import { createPhaseClaims } from './phase-claims.ts';
 import { createPhaseCommits } from './phase-commits.ts';
 import { createPhaseDefinitions } from './phase-definitions.ts';
-import { createPhaseRunner, type PhaseRunnerDeps } from './phase-runner.ts';
+import type { PhaseRunnerDeps } from './attempt.ts';
+import { createPhaseRunner } from './phase-runner.ts';
 import { createRunningPhases, type RunningPhases } from './running-phases.ts';
 
 export type FlowEngineDeps = {
@@ -23,8 +26,11 @@ export type FlowEngineDeps = {
   updates: UpdatePublisher;
   publisher: EventPublisher;
   registry: FlowRegistry;
+  planner: FlowPlanner;
   dispatch(dispatches: readonly Dispatch[]): void;
+  onFreed(freed: { children: boolean; admissions: boolean }): void;
   openImported: ContextDeps['openImported'];
+  http: HttpSettings;
   clock: Clock;
   log: Logger;
   workerId: string;
@@ -56,7 +62,7 @@ const RELEASE_RESERVE_MS = 1_500;
 export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
   const running = createRunningPhases();
   const claims = createPhaseClaims({ ...deps, leaseMs: LEASE_MS });
-  const commits = createPhaseCommits(deps);
+  const commits = createPhaseCommits({ ...deps, leaseMs: LEASE_MS });
   const isolation = createIsolation(deps);
   const runner = createPhaseRunner({
     ...deps,
@@ -64,7 +70,8 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
     commits,
     running,
     isolation,
-    definitions: createPhaseDefinitions(deps.registry),
+    definitions: createPhaseDefinitions(deps.registry, createHttpPhases({ ...deps, commits })),
+    holdForCode: createCodeHolder(deps),
     random: Math.random,
   });
   const consumer = createJobConsumer({ ...deps.queue, queue: 'flow-phase', concurrency: deps.concurrency, handle: runner.handle });
@@ -91,6 +98,7 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
     leaseKeeper,
     drain: async (deadlineMs) => {
       consumer.pause();
+      runner.stopGoingOn();
       await idleWithin(deadlineMs / 2);
       running.stopAll('shutdown');
       await idleWithin(Math.max(0, deadlineMs / 2 - RELEASE_RESERVE_MS));

@@ -2,6 +2,7 @@
 // his slot is free again, and the fence refuses what he commits later.
 import { durationMs } from '@millrace/shared';
 import type { PhaseContext, RunDefinition } from '@millrace/sdk';
+import type { Awaits } from '@millrace/store';
 import { outcomeOfThrown, timeoutError, type PhaseOutcome, type StopReason } from './outcome.ts';
 import type { RunningPhase } from './running-phases.ts';
 
@@ -10,7 +11,11 @@ const DEFAULT_TIMEOUT = { soft: '25m', hard: '30m' } as const;
 const STOP_GRACE_MS = 5_000;
 
 /** Calls the handler and answers how the attempt ended. Never rejects. */
-export async function runHandler(running: RunningPhase, definition: RunDefinition, ctx: PhaseContext): Promise<PhaseOutcome> {
+export async function runHandler(
+  running: RunningPhase,
+  definition: RunDefinition,
+  { ctx, suspended }: { ctx: PhaseContext; suspended: Promise<Awaits> },
+): Promise<PhaseOutcome> {
   const limits = {
     softMs: durationMs(definition.timeout?.soft ?? DEFAULT_TIMEOUT.soft),
     hardMs: durationMs(definition.timeout?.hard ?? DEFAULT_TIMEOUT.hard),
@@ -35,7 +40,11 @@ export async function runHandler(running: RunningPhase, definition: RunDefinitio
     );
   });
   try {
-    return await Promise.race([settle(running, definition, ctx), leftBehind.promise]);
+    const waits = suspended.then((awaits): PhaseOutcome => {
+      const reason = running.stopReason();
+      return reason === undefined ? { kind: 'suspended', awaits } : outcomeOfThrown(undefined, reason);
+    });
+    return await Promise.race([settle(running, definition, ctx), leftBehind.promise, waits]);
   } finally {
     for (const timer of timers) clearTimeout(timer);
   }

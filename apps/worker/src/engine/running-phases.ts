@@ -6,6 +6,8 @@ export type RunningPhase = {
   readonly phase: ClaimedPhase;
   /** Monotonic time of the claim, in milliseconds. */
   readonly claimedAtMs: number;
+  /** The phase whose delivery carries this one; the lock is held under its id. */
+  readonly deliveryId: string;
   readonly signal: AbortSignal;
   /** Why it was told to stop; undefined while it was not. */
   stopReason(): StopReason | undefined;
@@ -15,8 +17,10 @@ export type RunningPhase = {
   readonly stopped: Promise<StopReason>;
 };
 
+export type PhaseClaim = { claimedAtMs: number; deliveryId: string };
+
 export type RunningPhases = {
-  add(phase: ClaimedPhase, claimedAtMs: number): RunningPhase;
+  add(phase: ClaimedPhase, claim: PhaseClaim): RunningPhase;
   remove(running: RunningPhase): void;
   list(): RunningPhase[];
   /** Tells every running phase of a flow to stop; answers how many there were. */
@@ -30,8 +34,8 @@ export function createRunningPhases(): RunningPhases {
   let stoppedAll: StopReason | undefined;
   const keyOf = (phase: ClaimedPhase) => `${phase.id}/${phase.fence}`;
   return {
-    add: (phase, claimedAtMs) => {
-      const running = createRunningPhase(phase, claimedAtMs);
+    add: (phase, claim) => {
+      const running = createRunningPhase(phase, claim);
       byFence.set(keyOf(phase), running);
       if (stoppedAll !== undefined) running.stop(stoppedAll);
       return running;
@@ -52,13 +56,14 @@ export function createRunningPhases(): RunningPhases {
   };
 }
 
-function createRunningPhase(phase: ClaimedPhase, claimedAtMs: number): RunningPhase {
+function createRunningPhase(phase: ClaimedPhase, { claimedAtMs, deliveryId }: PhaseClaim): RunningPhase {
   const controller = new AbortController();
   const stopped = Promise.withResolvers<StopReason>();
   let reason: StopReason | undefined;
   return {
     phase,
     claimedAtMs,
+    deliveryId,
     signal: controller.signal,
     stopReason: () => reason,
     stop: (why) => {

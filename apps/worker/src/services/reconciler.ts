@@ -7,6 +7,7 @@ import {
   deliverKept,
   dispatchAgain,
   expiredLeases,
+  failOverdueCallbacks,
   failOverdueWait,
   isCondemned,
   overdueWaits,
@@ -14,8 +15,10 @@ import {
   quarantinePhase,
   releaseHeld,
   releasePhases,
+  resumeDuePauses,
   unclaimed,
   undeliveredSignals,
+  wakePhases,
   type Database,
 } from '@millrace/store';
 import type { EventPublisher } from '../engine/event-publisher.ts';
@@ -25,6 +28,8 @@ export type ReconcilerDeps = {
   dispatcher: JobDispatcher;
   publisher: EventPublisher;
   dispatch(dispatches: readonly Dispatch[]): void;
+  /** One pass over flows whose time is over; answers how many it looked at. */
+  endOverdueFlows(limit: number): Promise<number>;
   /** One pass over the imports. */
   reconcileImports(): Promise<'again' | 'idle'>;
   log: Logger;
@@ -41,7 +46,7 @@ export function createReconciler(deps: ReconcilerDeps): Loop {
     log: deps.log,
     onPass: deps.onPass,
     runOnce: async () => {
-      const steps = [recoverLost, releaseDue, redispatchMissing, endWaits, reconcileImports];
+      const steps = [recoverLost, releaseDue, redispatchMissing, endWaits, endPauses, endOverdue, endCallbacks, reconcileImports];
       const results = [];
       for (const step of steps) results.push(await settle(() => step(deps)));
       // One step that fails must not keep the others from their work; the pass as a whole has failed all the same.
@@ -63,6 +68,10 @@ async function settle(step: () => Promise<number>): Promise<StepResult> {
 
 function releaseDue({ database }: ReconcilerDeps): Promise<number> {
   return releaseHeld(database.hot, ROWS_MAX);
+}
+
+function endOverdue(deps: ReconcilerDeps): Promise<number> {
+  return deps.endOverdueFlows(ROWS_MAX);
 }
 
 async function reconcileImports(deps: ReconcilerDeps): Promise<number> {
@@ -87,6 +96,13 @@ async function recoverLost({ database, publisher, dispatch, log }: ReconcilerDep
   return expired.length;
 }
 
+async function endPauses({ database, publisher, dispatch }: ReconcilerDeps): Promise<number> {
+  const { count, events, dispatches } = await resumeDuePauses(database, ROWS_MAX);
+  publisher.publish(events);
+  dispatch(dispatches);
+  return count;
+}
+
 // One by one: signals and their time-outs are rare, and each changes one flow.
 async function endWaits({ database, publisher, dispatch }: ReconcilerDeps): Promise<number> {
   const kept = await undeliveredSignals(database.main, ROWS_MAX);
@@ -96,8 +112,19 @@ async function endWaits({ database, publisher, dispatch }: ReconcilerDeps): Prom
     dispatch(outcome.dispatches);
   }
   const overdue = await overdueWaits(database.hot, ROWS_MAX);
-  for (const id of overdue) publisher.publish((await failOverdueWait(database, id)).events);
+  for (const { id, suspended } of overdue) if (suspended === null) publisher.publish((await failOverdueWait(database, id)).events);
+  const sleepers = overdue.filter(({ suspended }) => suspended !== null).map(({ id }) => id);
+  const woken = await wakePhases(database.hot, { ids: sleepers, reason: 'time', onlyDue: true });
+  publisher.publish(woken.events);
+  dispatch(woken.dispatches);
   return Math.max(kept.length, overdue.length);
+}
+
+async function endCallbacks({ database, publisher, dispatch }: ReconcilerDeps): Promise<number> {
+  const overdue = await failOverdueCallbacks(database, ROWS_MAX);
+  publisher.publish(overdue.events);
+  dispatch(overdue.dispatches);
+  return overdue.count;
 }
 
 async function redispatchMissing({ database, dispatcher, dispatch, log }: ReconcilerDeps): Promise<number> {

@@ -4,13 +4,14 @@ import { createLogger, type Loop } from '@millrace/process';
 import { createJobDispatcher, type JobDispatcher } from '@millrace/queue';
 import { createSubscriberConnection, createSubscriptions, type RedisClient } from '@millrace/redis';
 import { jobIdOf, memberId, type JobRef } from '@millrace/shared';
-import { claimPhases, createFlows, type ClaimedPhase } from '@millrace/store';
+import { awaitCallback, claimPhases, createFlows, type ClaimedPhase } from '@millrace/store';
 import { eventually } from '@millrace/testing';
 import { createEventPublisher } from '../engine/event-publisher.ts';
 import { createRunningPhases } from '../engine/running-phases.ts';
 import { createEngineFixture, onlyPhase, type EngineFixture } from '../engine/test-support/engine-fixture.ts';
 import { createControlListener } from './control-listener.ts';
 import { createFlowDispatcher } from './dispatcher.ts';
+import { endOverdueFlows } from './overdue-flows.ts';
 import { createReconciler } from './reconciler.ts';
 
 const log = createLogger({ name: 'test', level: 'silent' });
@@ -69,6 +70,7 @@ async function startReconciler() {
     dispatcher,
     publisher,
     dispatch: flowDispatcher.dispatch,
+    endOverdueFlows: (limit) => endOverdueFlows({ database: test.database, publisher, updates: test.updates, log }, limit),
     reconcileImports: () => Promise.resolve('idle'),
     log,
     onPass: counted.onPass,
@@ -154,7 +156,9 @@ describe('the dispatcher', () => {
   it('puts what is handed over straight into the queue, combined, also before its loop runs', async () => {
     const flowDispatcher = createFlowDispatcher({ database: test.database, dispatcher, windowMax: 1, log, onPass: () => undefined });
     const ids = await accept(300);
-    flowDispatcher.dispatch(ids.map((flowId) => ({ id: onlyPhase(flowId), generation: 1, priority: 50, attempts: 4, delayMs: 0 })));
+    flowDispatcher.dispatch(
+      ids.map((flowId) => ({ id: onlyPhase(flowId), generation: 1, workspace: 'default', priority: 50, attempts: 4, delayMs: 0 })),
+    );
     await flowDispatcher.drain();
     expect(await waiting()).toBe(300);
   });
@@ -187,6 +191,16 @@ describe('the reconciler', () => {
     expect((await test.events(flowId)).at(-1)).toMatchObject({ type: 'phase.queued', data: { reason: 'lease-expired' } });
   });
 
+  it('fails a flow that has expired before its start', async () => {
+    const [flowId = ''] = await accept(1);
+    await test.database.main.query(
+      "UPDATE millrace.flows SET expires_at = now() - interval '1 second', due_at = now() - interval '1 second' WHERE id = $1",
+      [flowId],
+    );
+    await startReconciler();
+    expect((await test.ended(flowId)).flow).toMatchObject({ status: 'failed', error: { code: 'expired' } });
+  });
+
   it('leaves a lease alone that is alive', async () => {
     const [flowId = ''] = await accept(1, { dispatch: true });
     await claimPhases(test.database.hot, [{ id: onlyPhase(flowId), generation: 1 }], { worker: 'alive', leaseMs: 10_000 });
@@ -195,9 +209,24 @@ describe('the reconciler', () => {
     expect(await phaseRow(flowId)).toMatchObject({ status: 'running', generation: 1 });
   });
 
+  it('ends the wait for a callback that does not come, and has the phase tried again', async () => {
+    const [flowId = ''] = await accept(1, { dispatch: true });
+    const id = onlyPhase(flowId);
+    const { results } = await claimPhases(test.database.hot, [{ id, generation: 1 }], { worker: 'w', leaseMs: 10_000 });
+    const fence = results[0]?.kind === 'claimed' ? results[0].phase.fence : 0;
+    await awaitCallback(test.database, { id, fence, worker: 'w', timeoutMs: 0, backoff: { type: 'fixed', delay: 5_000 } });
+    const { again } = await startReconciler();
+    await eventually(async () => {
+      expect(await isThere({ id, generation: 2 })).toBe(true);
+    });
+    await again();
+    expect(await phaseRow(flowId)).toMatchObject({ status: 'retrying', generation: 2, attempts: 1 });
+    expect((await test.events(flowId)).at(-1)).toMatchObject({ type: 'phase.retrying', data: { error: { code: 'callback-timeout' } } });
+  });
+
   it('dispatches again what is missing from the queue, a retry included, and only that', async () => {
     const [lost = '', retry = '', there = ''] = await accept(3, { dispatch: true });
-    await test.dispatch([{ id: onlyPhase(there), generation: 1, priority: 50, attempts: 4, delayMs: 0 }]);
+    await test.dispatch([{ id: onlyPhase(there), generation: 1, workspace: 'default', priority: 50, attempts: 4, delayMs: 0 }]);
     await overdue(lost);
     await overdue(there);
     await overdue(retry, 'retrying');
@@ -211,7 +240,9 @@ describe('the reconciler', () => {
 
   it('comes to rest when many retries wait in the queue past their time', async () => {
     const ids = await accept(500, { dispatch: true });
-    await test.dispatch(ids.map((flowId) => ({ id: onlyPhase(flowId), generation: 1, priority: 50, attempts: 4, delayMs: 0 })));
+    await test.dispatch(
+      ids.map((flowId) => ({ id: onlyPhase(flowId), generation: 1, workspace: 'default', priority: 50, attempts: 4, delayMs: 0 })),
+    );
     await test.database.main.query("UPDATE millrace.phases SET status = 'retrying', attempts = 1, due_at = now() - interval '1 minute'");
     const { more } = await startReconciler();
     const startedAt = performance.now();
@@ -222,7 +253,9 @@ describe('the reconciler', () => {
 
   it('brings everything back after Redis lost it all', async () => {
     const ids = await accept(20, { dispatch: true });
-    await test.dispatch(ids.map((flowId) => ({ id: onlyPhase(flowId), generation: 1, priority: 50, attempts: 4, delayMs: 0 })));
+    await test.dispatch(
+      ids.map((flowId) => ({ id: onlyPhase(flowId), generation: 1, workspace: 'default', priority: 50, attempts: 4, delayMs: 0 })),
+    );
     await dispatcher.queues()[0]?.obliterate({ force: true });
     for (const flowId of ids) await overdue(flowId);
     await startReconciler();
@@ -268,6 +301,10 @@ describe('the control listener', () => {
     attempt: 1,
     attemptMax: 1,
     crashes: 0,
+    generation: 1,
+    priority: 50,
+    createdBy: 'test',
+    interruptedAt: null,
     input: {},
     outputs: {},
     startedAt: new Date(0),
@@ -276,7 +313,10 @@ describe('the control listener', () => {
   it('stops the running phases of a cancelled flow, and makes nothing of anything else it hears', async () => {
     const phases = createRunningPhases();
     const [flowId = '', otherId = ''] = await accept(2);
-    const [mine, other] = [phases.add(claimed(flowId), 1), phases.add(claimed(otherId), 1)];
+    const [mine, other] = [
+      phases.add(claimed(flowId), { claimedAtMs: 1, deliveryId: '' }),
+      phases.add(claimed(otherId), { claimedAtMs: 1, deliveryId: '' }),
+    ];
     const listener = createControlListener({ subscriptions: createSubscriptions(subscriber), keys: test.keys, running: phases, log });
     await listener.start();
     for (const text of [

@@ -42,7 +42,7 @@ async function markPhase(client: Queryable, failure: PhaseFailure): Promise<Fail
     name: 'fail-phase',
     text: `
 UPDATE millrace.phases
-SET status = CASE WHEN $4::int IS NULL THEN 'failed' ELSE 'retrying' END, attempts = attempts + 1, error = $5, lease_owner = NULL,
+SET status = CASE WHEN $4::int IS NULL THEN 'failed' ELSE 'retrying' END, attempts = attempts + 1, error = $5, lease_owner = NULL, interruptions = 0, interrupted_at = NULL,
     due_at = now() + $4::int * interval '1 millisecond', finished_at = CASE WHEN $4::int IS NULL THEN clock_timestamp() END
 WHERE id = $1 AND fence = $2 AND lease_owner = $3 AND status = 'running'
 RETURNING id, name, attempts, started_at AS run_started_at, due_at`,
@@ -79,16 +79,25 @@ type EndedBranch = {
   type?: 'phase.failed' | 'phase.quarantined';
 };
 
-/** Fails a phase whose signal did not come in time. Nothing happens when it came after all, or when the time was not over. */
+/**
+ * Fails a phase whose signal did not come in time. Nothing happens when it came after all, or when the time was not over. While its flow is
+ * paused nothing may fail either: the wait is put off until the flow is resumed, which sets its time anew.
+ */
 export async function failOverdueWait(database: Pick<Database, 'transaction'>, phaseId: string): Promise<FailureOutcome> {
   return database.transaction(async (client) => {
     const flow = await lockFlow(client, groupIdOf(phaseId));
     if (flow === undefined) return NOT_OURS;
+    if (flow.status === 'paused') {
+      await client.query("UPDATE millrace.phases SET due_at = 'infinity' WHERE id = $1 AND status = 'waiting' AND due_at <= now()", [
+        phaseId,
+      ]);
+      return NOT_OURS;
+    }
     const error = { code: 'timeout', message: 'the signal did not come in time' };
     const result = await client.query<Pick<FailedRow, 'id' | 'name' | 'attempts'>>({
       name: 'fail-overdue-wait',
       text: `UPDATE millrace.phases SET status = 'failed', error = $2, due_at = NULL, finished_at = clock_timestamp()
-             WHERE id = $1 AND status = 'waiting' AND due_at <= now() RETURNING id, name, attempts`,
+             WHERE id = $1 AND status = 'waiting' AND signal IS NOT NULL AND due_at <= now() RETURNING id, name, attempts`,
       values: [phaseId, JSON.stringify(error)],
     });
     const row = result.rows[0];

@@ -7,6 +7,7 @@ export type LockedFlow = {
   id: string;
   workspace: string;
   name: string;
+  version: number;
   status: FlowStatus;
   run: number;
   priority: number;
@@ -23,7 +24,7 @@ export type NewEvent = { type: string; phase?: string; data?: Record<string, unk
 export async function lockFlow(on: Queryable, flowId: string, workspace?: string): Promise<LockedFlow | undefined> {
   const result = await on.query<LockedFlow>({
     name: 'lock-flow',
-    text: 'SELECT id, workspace, name, status, run, priority, phases_open, phases_active, phases_failed, coalesce(run_at <= now(), true) AS is_due FROM millrace.flows WHERE id = $1 AND ($2::text IS NULL OR workspace = $2) FOR UPDATE',
+    text: 'SELECT id, workspace, name, version, status, run, priority, phases_open, phases_active, phases_failed, coalesce(run_at <= now(), true) AS is_due FROM millrace.flows WHERE id = $1 AND ($2::text IS NULL OR workspace = $2) FOR UPDATE',
     values: [flowId, workspace ?? null],
   });
   return result.rows[0];
@@ -54,6 +55,16 @@ SELECT ${LOGGED_EVENT_JSON} AS event FROM logged ORDER BY seq`,
   return result.rows.map((row) => row.event);
 }
 
+/** A flow that held a place under its concurrency key has ended: the key is looked at for who comes next. */
+export async function freePlace(on: Queryable, flowId: string): Promise<void> {
+  await on.query({
+    name: 'free-place',
+    text: `INSERT INTO millrace.admissions (workspace, kind, key) SELECT workspace, 'limit', concurrency_key FROM millrace.flows
+           WHERE id = $1 AND concurrency_key IS NOT NULL AND admitted ON CONFLICT DO NOTHING`,
+    values: [flowId],
+  });
+}
+
 /**
  * Counts phases that reached an end (`active` of them were queued, running or retrying) and, when none is open any more, ends the flow.
  * Answers the event of the end, if it came.
@@ -71,9 +82,10 @@ export async function closePhases(
     name: 'close-phases',
     text: `UPDATE millrace.flows SET phases_open = $2, phases_failed = $3, phases_active = $6, error = coalesce(error, $4::jsonb),
              status = CASE WHEN $5::text IS NOT NULL THEN $5 WHEN $6 = 0 AND status = 'running' THEN 'waiting' ELSE status END,
-             finished_at = CASE WHEN $5::text IS NULL THEN finished_at ELSE clock_timestamp() END WHERE id = $1`,
+             due_at = CASE WHEN $5::text IS NULL THEN due_at END, finished_at = CASE WHEN $5::text IS NULL THEN finished_at ELSE clock_timestamp() END WHERE id = $1`,
     values: [flow.id, open, failed, closed.error === undefined ? null : JSON.stringify(closed.error), end, active],
   });
   if (end === null) return [];
+  await freePlace(on, flow.id);
   return [{ type: `flow.${end}`, data: closed.error === undefined ? {} : { error: closed.error } }];
 }

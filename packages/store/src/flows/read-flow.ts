@@ -1,6 +1,7 @@
 // Reads one flow with its phases, as its API answer needs it.
 import { lastMemberId, type FlowStatus, type PhaseStatus } from '@millrace/shared';
 import type { Queryable } from '../database.ts';
+import type { FlowPause } from './pause-flow.ts';
 
 export type StoredFlow = {
   id: string;
@@ -14,10 +15,15 @@ export type StoredFlow = {
   priority: number;
   error: { code: string; message: string; phase?: string } | null;
   run_at: Date | null;
+  expires_at: Date | null;
+  concurrency_key: string | null;
+  concurrency_limit: number;
   created_at: Date;
   started_at: Date | null;
   finished_at: Date | null;
   seq_last: number;
+  /** While it is paused. */
+  pause: FlowPause | null;
 };
 
 export type StoredPhase = {
@@ -32,7 +38,10 @@ export type StoredPhase = {
   finished_at: Date | null;
 };
 
-/** The flow and its phases in order of definition, from one snapshot. Undefined when there is none with this id in this workspace. */
+/**
+ * The flow and its phases in order of definition, from one snapshot. Gathered as json: jsonb_agg copies every element of the outputs again
+ * and takes seconds for one of 1 MiB. Undefined when there is none with this id in this workspace.
+ */
 export async function readFlow(
   on: Queryable,
   target: { flowId: string; workspace: string },
@@ -41,9 +50,9 @@ export async function readFlow(
     name: 'read-flow',
     text: `
 SELECT to_jsonb(f) - 'created_by' AS flow,
-  (SELECT coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'name', p.name, 'status', p.status, 'attempts', p.attempts, 'output', p.output,
+  (SELECT coalesce(json_agg(json_build_object('id', p.id, 'name', p.name, 'status', p.status, 'attempts', p.attempts, 'output', p.output,
             'error', p.error - 'stack', 'started_at', p.started_at, 'finished_at', p.finished_at,
-            'needs', CASE WHEN cardinality(p.needs) = 0 THEN '[]'::jsonb ELSE (SELECT coalesce(jsonb_agg(n.name ORDER BY n.id), '[]') FROM millrace.phases n WHERE n.id = ANY(p.needs)) END
+            'needs', CASE WHEN cardinality(p.needs) = 0 THEN '[]'::json ELSE (SELECT coalesce(json_agg(n.name ORDER BY n.id), '[]') FROM millrace.phases n WHERE n.id = ANY(p.needs)) END
           ) ORDER BY p.id), '[]') FROM millrace.phases p WHERE p.id > $1 AND p.id <= $3) AS phases
 FROM millrace.flows f WHERE f.id = $1 AND f.workspace = $2`,
     values: [target.flowId, target.workspace, lastMemberId(target.flowId)],
@@ -52,7 +61,7 @@ FROM millrace.flows f WHERE f.id = $1 AND f.workspace = $2`,
   return row === undefined
     ? undefined
     : {
-        flow: withDates(row.flow, ['run_at', 'created_at', 'started_at', 'finished_at']),
+        flow: withDates(row.flow, ['run_at', 'expires_at', 'created_at', 'started_at', 'finished_at']),
         phases: row.phases.map((phase) => withDates(phase, ['started_at', 'finished_at'])),
       };
 }

@@ -8,7 +8,7 @@ import { firstIdAt } from './id-order.ts';
 import { inputRanges } from './input-blocks.ts';
 import { walkFlows, type Walk, type WalkLimits } from './walk-flows.ts';
 
-export type ListedFlow = Omit<StoredFlow, 'input' | 'seq_last'> & { phases_total: number; phases_open: number };
+export type ListedFlow = Omit<StoredFlow, 'input' | 'seq_last' | 'pause'> & { phases_total: number; phases_open: number };
 
 /** `next`: the page goes on with flows older than this id; it may have fewer than `limit`, or none. Null: there are no more. */
 export type FlowPage = { flows: ListedFlow[]; next: string | null };
@@ -17,7 +17,7 @@ export type FlowPage = { flows: ListedFlow[]; next: string | null };
 export type FlowCount = { count: number; capped: boolean };
 
 const COLUMNS =
-  'id, name, version, status, run, workspace, tags, priority, error, run_at, created_at, started_at, finished_at, phases_total, phases_open';
+  'id, name, version, status, run, workspace, tags, priority, error, run_at, created_at, started_at, finished_at, phases_total, phases_open, expires_at, concurrency_key, concurrency_limit';
 
 /** What one page may cost. */
 const PAGE = { rowsMax: 500_000, budgetMs: 500 };
