@@ -178,7 +178,7 @@ describe('POST /v1/dead/replay and /purge', () => {
     const stopped = await ask(api, { method: 'POST', path: links.stop, key });
     expect([stopped.status, stopped.json['status']]).toEqual([202, 'stopped']);
     expect((await ask(api, { method: 'POST', path: links.stop, key })).json['code']).toBe('invalid-state');
-    const foreign = await api.newKey({ workspace: 'foreign', role: 'admin' });
+    const foreign = await api.newKey({ workspace: 'stranger', role: 'admin' });
     expect((await ask(api, { path: links.self, key: foreign })).status).toBe(404);
     expect((await ask(api, { method: 'POST', path: links.stop, key: foreign })).status).toBe(404);
     expect((await ask(api, { path: '/v1/operations', key: foreign })).json['items']).toEqual([]);

@@ -23,7 +23,7 @@ export const bulkStep: Step = async (client, operation, apart) => {
     apart,
   });
   const change = { ...countsOf(outcome), pacedAtMs: pace.after(ids.length) };
-  const announced = { events: outcome.events, cancelled: operation.kind === 'cancel' ? outcome.changed : [] };
+  const announced = { events: outcome.events, reason: outcome.reason, cancelled: operation.kind === 'cancel' ? outcome.changed : [] };
   if (reached === null) return ended(change, announced);
   return { change: { ...change, cursor: { before: reached } }, result: { ...announced, next: 'now' } };
 };

@@ -7,6 +7,8 @@ export type StepResult = {
   events: LoggedEvent[];
   /** Flows whose handlers have to be told to stop. */
   cancelled: string[];
+  /** Why a flow could not be changed at all; for the log, not for clients. */
+  reason?: string | null;
   next: 'now' | 'ended' | { waitMs: number };
 };
 
@@ -35,13 +37,13 @@ export function paceOf(operation: StoredOperation, max: number) {
 }
 
 /** What of an outcome counts, in the words of an operation. */
-export function countsOf(outcome: { changed: readonly string[]; skipped: number; failed: number; reason: string | null }): OperationChange {
-  const { changed, skipped, failed, reason } = outcome;
+export function countsOf(outcome: { changed: readonly string[]; skipped: number; failed: number }): OperationChange {
+  const { changed, skipped, failed } = outcome;
   return {
     done: changed.length + skipped + failed,
     succeeded: changed.length,
     skipped,
     failed,
-    ...(reason === null ? {} : { message: `${failed === 1 ? 'a flow' : 'some flows'} could not be changed: ${reason.slice(0, 500)}` }),
+    ...(failed === 0 ? {} : { message: "some flows could not be changed; the worker's log says why" }),
   };
 }

@@ -77,7 +77,7 @@ async function replayNext(
     );
     change.canary = { ...state, sample: batch.sampleLeft, released: state.released + opened, stepLeft: state.stepLeft - opened };
   }
-  return { change, result: { events: outcome.events, cancelled: [], next: 'now' } };
+  return { change, result: { events: outcome.events, cancelled: [], reason: outcome.reason, next: 'now' } };
 }
 
 // Flows drawn at random first, then the selection in its order; those that were drawn are not dead of what they were dead of any more.

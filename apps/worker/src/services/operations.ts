@@ -107,6 +107,7 @@ async function stepOnce(deps: OperationsDeps, taken: StoredOperation): Promise<S
     deps.log.warn({ err: error, operationId: taken.id }, 'a step of an operation failed, its flows are tried one by one');
     result = await run(true);
   }
+  if (typeof result?.reason === 'string') deps.log.warn({ operationId: taken.id, reason: result.reason }, 'a flow could not be changed');
   if (result !== undefined) announce(deps, result);
   return result;
 }

@@ -43,7 +43,7 @@ export const operationSchema = z
     done: z.int().meta({ description: 'Looked after so far: succeeded, skipped and failed' }),
     succeeded: z.int(),
     skipped: z.int().meta({ description: 'Left as they are: their status no longer allowed it' }),
-    failed: z.int().meta({ description: 'Could not be changed; `message` tells the last reason' }),
+    failed: z.int().meta({ description: "Could not be changed; the worker's log says why" }),
     ratePerSecond: z.number(),
     canary: canarySchema.nullable(),
     message: z.string().nullable(),

@@ -1,6 +1,6 @@
 // Searches and counts flows. Every statement goes along one index, and no request looks at more than a bounded number of flows: a search
 // that is cut short says where to go on, a count that it is a lower bound.
-import type { Database, PoolClient, Queryable } from '../database.ts';
+import { inTransaction, type Database, type PoolClient, type Queryable } from '../database.ts';
 import type { StoredFlow } from '../flows/read-flow.ts';
 import { createValues, type FlowFilter } from './flow-filter.ts';
 import { choosePath, isWholeSearch, pathOfWhole, type IdRange } from './flow-paths.ts';
@@ -24,17 +24,19 @@ const PAGE = { rowsMax: 500_000, budgetMs: 500 };
 /** What one count may cost. */
 const COUNT = { rowsMax: 2_000_000, budgetMs: 1_500 };
 const COUNT_MAX = 10_000;
+/** One window among large inputs, on a busy server. Searches have connections of their own kind, so that reads of single flows never wait for them. */
+const STATEMENT_MS = 5_000;
 /** Ids are made by clocks of other machines than `created_at`; they are believed to be this near. */
 const CLOCK_SKEW_MS = 3_600_000;
 
 /** @param page `before`: only flows older than this id */
 export async function searchFlows(
-  database: Pick<Database, 'main' | 'transaction'>,
+  database: Pick<Database, 'main' | 'long'>,
   filter: FlowFilter,
   page: { before?: string; limit: number },
 ): Promise<FlowPage> {
   if (isWholeSearch(filter)) return wholePage(database.main, filter, page);
-  return database.transaction(async (client) => {
+  return inTransaction(database.long, async (client) => {
     const { ids, reached } = await searchFlowIds(client, filter, { ...page, hitsMax: page.limit + 1, ...PAGE });
     const shown = ids.slice(0, page.limit);
     return { flows: await readListed(client, shown), next: ids.length > shown.length ? (shown.at(-1) ?? null) : reached };
@@ -47,7 +49,7 @@ export async function searchFlows(
  */
 export async function searchFlowIds(client: PoolClient, filter: FlowFilter, walk: WalkLimits & { before?: string }): Promise<Walk> {
   // A search along the wrong path is only slow; one through the whole table would be slow for everybody.
-  await client.query('SET LOCAL enable_seqscan = off');
+  await client.query(`SET LOCAL enable_seqscan = off; SET LOCAL statement_timeout = ${STATEMENT_MS}`);
   const path = isWholeSearch(filter) ? pathOfWhole(filter) : await choosePath(client, filter);
   const ranges = await inputRanges(client, filter, idRange(filter, walk.before));
   return walkFlows(client, { filter, path, ranges }, walk);
@@ -55,11 +57,11 @@ export async function searchFlowIds(client: PoolClient, filter: FlowFilter, walk
 
 /** Counts up to `max` (default 10,000). */
 export async function countFlows(
-  database: Pick<Database, 'transaction'>,
+  database: Pick<Database, 'long'>,
   filter: FlowFilter,
   limits: { max: number; rowsMax: number; budgetMs: number } = { max: COUNT_MAX, ...COUNT },
 ): Promise<FlowCount> {
-  return database.transaction((client) => countWithin(client, filter, limits));
+  return inTransaction(database.long, (client) => countWithin(client, filter, limits));
 }
 
 /** The same inside a transaction. @param limits `before`: only flows older than this id */
@@ -74,11 +76,11 @@ export async function countWithin(
 
 /** The count, and the newest of what was counted. */
 export async function previewFlows(
-  database: Pick<Database, 'transaction'>,
+  database: Pick<Database, 'long'>,
   filter: FlowFilter,
   sampleMax: number,
 ): Promise<FlowCount & { sample: string[] }> {
-  return database.transaction(async (client) => {
+  return inTransaction(database.long, async (client) => {
     const { ids, reached } = await searchFlowIds(client, filter, { hitsMax: COUNT_MAX + 1, ...COUNT });
     return { count: Math.min(ids.length, COUNT_MAX), capped: reached !== null, sample: ids.slice(0, sampleMax) };
   });
