@@ -1,4 +1,5 @@
 // What carries out work in a worker: the flow engine and the import engine with their queues, and the dispatcher that feeds them.
+import { spoolLimits } from '@millrace/imports';
 import { systemClock, type ProcessFrame } from '@millrace/process';
 import { createJobConsumer, type DeliveryOutcome, type JobConsumer } from '@millrace/queue';
 import { createFlowPlanner, PermanentError, type FlowRegistry } from '@millrace/sdk';
@@ -6,6 +7,7 @@ import { openImported } from '@millrace/store';
 import { createFlowEngine, type FlowEngine, type FlowEngineDeps } from './engine/create-flow-engine.ts';
 import type { Isolation } from './engine/isolation.ts';
 import { createImportEngine, type ImportEngine } from './imports/create-import-engine.ts';
+import { createPhaseImports } from './imports/phase-imports.ts';
 import { createFlowDispatcher, type FlowDispatcher } from './services/dispatcher.ts';
 import type { WorkerConnections } from './worker-connections.ts';
 import type { WorkerMetrics } from './worker-metrics.ts';
@@ -51,6 +53,7 @@ function flowEngineDeps({ frame, connections, registry, metrics }: WorkerParts, 
       if (rows === undefined) throw new PermanentError(`there is no completed import ${target.importId}`);
       return rows;
     },
+    imports: createPhaseImports({ ...connections, limits: spoolLimits(config), log }),
     clock: systemClock,
     log,
     concurrency: config.flowConcurrency,

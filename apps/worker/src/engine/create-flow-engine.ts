@@ -6,6 +6,7 @@ import type { Keys, Locks, UpdatePublisher } from '@millrace/redis';
 import type { Dispatch } from '@millrace/shared';
 import type { FlowPlanner, FlowRegistry } from '@millrace/sdk';
 import type { Database } from '@millrace/store';
+import { createContextServices } from './context/context-services.ts';
 import type { ContextDeps } from './context/create-context.ts';
 import type { EventPublisher } from './event-publisher.ts';
 import { createCodeHolder } from './code-holder.ts';
@@ -30,6 +31,7 @@ export type FlowEngineDeps = {
   dispatch(dispatches: readonly Dispatch[]): void;
   onFreed(freed: { children: boolean; admissions: boolean }): void;
   openImported: ContextDeps['openImported'];
+  imports: ContextDeps['imports'];
   http: HttpSettings;
   clock: Clock;
   log: Logger;
@@ -64,12 +66,14 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
   const claims = createPhaseClaims({ ...deps, leaseMs: LEASE_MS });
   const commits = createPhaseCommits({ ...deps, leaseMs: LEASE_MS });
   const isolation = createIsolation(deps);
+  const services = createContextServices(deps);
   const runner = createPhaseRunner({
     ...deps,
     claims,
     commits,
     running,
     isolation,
+    services,
     definitions: createPhaseDefinitions(deps.registry, createHttpPhases({ ...deps, commits })),
     holdForCode: createCodeHolder(deps),
     random: Math.random,
@@ -88,7 +92,7 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
       ),
     );
     for (const { phase } of left) claims.unlock(phase.id);
-    await commits.drain();
+    await Promise.all([commits.drain(), services.usage.flush()]);
     await claims.drain();
   };
   return {

@@ -101,7 +101,14 @@ describe("a completion that is not its worker's to write", () => {
     const { flowId, phaseId } = await store.make([[], [0]]);
     const phases = await store.claim([phaseId(0)]);
     expect((await store.complete(phases)).committed).toEqual([true]);
-    expect(await store.complete(phases, 'second')).toEqual({ committed: [false], continued: [null], dispatches: [], events: [], endedChildren: false, admissions: false });
+    expect(await store.complete(phases, 'second')).toEqual({
+      committed: [false],
+      continued: [null],
+      dispatches: [],
+      events: [],
+      endedChildren: false,
+      admissions: false,
+    });
     expect(await store.flow(flowId)).toMatchObject({ phases_open: 1 });
   });
 
