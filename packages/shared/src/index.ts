@@ -32,7 +32,7 @@ export {
   progressListSchema,
   progressSchema,
 } from './rest/flow-answers.ts';
-export type { AcceptedFlow, FlowAnswer, ListedFlowAnswer, PhaseAnswer } from './rest/flow-answers.ts';
+export type { AcceptedFlow, CancellationAnswer, FlowAnswer, ListedFlowAnswer, PhaseAnswer } from './rest/flow-answers.ts';
 export { batchLineSchema, flowListQuery, newFlowSchema, PRIORITY_DEFAULT } from './rest/flow-requests.ts';
 export type { BatchLineBody, FlowListQuery, NewFlowBody } from './rest/flow-requests.ts';
 export { livenessSchema, readinessSchema, redisHealthSchema } from './rest/health.ts';

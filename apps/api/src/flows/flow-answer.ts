@@ -1,15 +1,19 @@
 // Rows of a flow as clients read them. Only what is named here leaves the house.
-import { isTerminalFlow, type FlowAnswer, type ListedFlowAnswer, type PhaseAnswer, type Progress } from '@millrace/shared';
-import type { ListedFlow, StoredFlow, StoredPhase } from '@millrace/store';
+import {
+  isTerminalFlow,
+  type CancellationAnswer,
+  type FlowAnswer,
+  type ListedFlowAnswer,
+  type PhaseAnswer,
+  type Progress,
+} from '@millrace/shared';
+import type { FlowSnapshot, ListedFlow, StoredCancellation, StoredFlow, StoredPhase } from '@millrace/store';
 import { flowLinks } from './flow-links.ts';
 
 type Head = Omit<StoredFlow, 'input' | 'seq_last'>;
 
 /** @param progress latest reports by phase name; empty when Redis is away */
-export function flowAnswer(
-  stored: { flow: StoredFlow; phases: readonly StoredPhase[] },
-  progress: ReadonlyMap<string, Progress>,
-): FlowAnswer {
+export function flowAnswer(stored: FlowSnapshot, progress: ReadonlyMap<string, Progress>): FlowAnswer {
   const { flow, phases } = stored;
   const completed = phases.filter((phase) => phase.status === 'completed');
   return {
@@ -17,6 +21,7 @@ export function flowAnswer(
     input: flow.input,
     outputs: Object.fromEntries(completed.map((phase) => [phase.name, phase.output])),
     phases: phases.map((phase) => phaseAnswer(phase, isTerminalFlow(flow.status) ? undefined : progress.get(phase.name))),
+    ...(stored.cancellation === null ? {} : { cancellation: cancellationAnswer(stored.cancellation) }),
   };
 }
 
@@ -55,6 +60,21 @@ function phaseAnswer(phase: StoredPhase, progress: Progress | undefined): PhaseA
     startedAt: instant(phase.started_at),
     finishedAt: instant(phase.finished_at),
     ...(progress === undefined ? {} : { progress }),
+  };
+}
+
+function cancellationAnswer({ requested_at, by, phases }: StoredCancellation): CancellationAnswer {
+  return {
+    requestedAt: requested_at.toISOString(),
+    by,
+    phases: phases.map((one) => ({
+      phase: one.phase,
+      worker: one.worker,
+      requestedAt: one.requested_at.toISOString(),
+      seenAt: instant(one.seen_at),
+      endedAt: instant(one.ended_at),
+      how: one.how,
+    })),
   };
 }
 

@@ -10,7 +10,7 @@ import {
   type FlowListQuery,
   type Principal,
 } from '@millrace/shared';
-import type { CreatedFlow, FlowActionOutcome, FlowFilter, ListedFlow, StoredFlow, StoredPhase } from '@millrace/store';
+import type { CreatedFlow, FlowActionOutcome, FlowFilter, FlowSnapshot, ListedFlow } from '@millrace/store';
 import type { FlowAcceptor } from '../flows/accept-flow.ts';
 import { flowAnswer, listedFlowAnswer } from '../flows/flow-answer.ts';
 import type { FlowIntake } from '../flows/flow-intake.ts';
@@ -25,7 +25,7 @@ export type FlowRoutesDeps = {
   intake: FlowIntake;
   cursors: Cursors;
   readProgress: ProgressReader;
-  readFlow(target: FlowTarget): Promise<{ flow: StoredFlow; phases: StoredPhase[] } | undefined>;
+  readFlow(target: FlowTarget): Promise<FlowSnapshot | undefined>;
   flowExists(target: FlowTarget): Promise<boolean>;
   listFlows(filter: FlowFilter): Promise<ListedFlow[]>;
   /** Cancels or retries, and announces what came of it. */
@@ -178,7 +178,8 @@ function cancelRoute(deps: FlowRoutesDeps): Route {
     path: '/v1/flows/{id}/cancel',
     operationId: 'cancelFlow',
     summary: 'Cancel a flow',
-    description: 'The flow is `cancelled` at once; handlers that run are told, and can commit nothing any more.',
+    description:
+      'The flow is `cancelled` at once; handlers that run are told, and can commit nothing any more. `cancellation` shows what became of each.',
     tag: TAG,
     responses: { 202: { description: 'The cancelled flow', schema: flowSchema } },
     errors: ['not-found', 'invalid-state'],

@@ -6,6 +6,7 @@ import type { Keys, Locks, UpdatePublisher } from '@millrace/redis';
 import type { Dispatch } from '@millrace/shared';
 import type { FlowRegistry } from '@millrace/sdk';
 import type { Database } from '@millrace/store';
+import { createCancelReceipts } from './cancel-receipts.ts';
 import type { ContextDeps } from './context/create-context.ts';
 import type { EventPublisher } from './event-publisher.ts';
 import { createIsolation, type Isolation } from './isolation.ts';
@@ -54,7 +55,14 @@ const DRAIN_CHECK_MS = 20;
 const RELEASE_RESERVE_MS = 1_500;
 
 export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
-  const running = createRunningPhases();
+  const receipts = createCancelReceipts(deps);
+  const running: RunningPhases = createRunningPhases({
+    ...receipts,
+    nowMs: deps.clock.monotonicMs,
+    onDoubt: () => {
+      leaseKeeper.wake();
+    },
+  });
   const claims = createPhaseClaims({ ...deps, leaseMs: LEASE_MS });
   const commits = createPhaseCommits(deps);
   const isolation = createIsolation(deps);
@@ -66,6 +74,10 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
     isolation,
     definitions: createPhaseDefinitions(deps.registry),
     random: Math.random,
+    onEnd: (end) => {
+      if (!end.committed) running.refused(end.phase);
+      deps.onEnd(end);
+    },
   });
   const consumer = createJobConsumer({ ...deps.queue, queue: 'flow-phase', concurrency: deps.concurrency, handle: runner.handle });
   const leaseKeeper = createLeaseKeeper({ ...deps, lockOf: claims.lockOf, running, leaseMs: LEASE_MS });
@@ -83,6 +95,7 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
     for (const { phase } of left) claims.unlock(phase.id);
     await commits.drain();
     await claims.drain();
+    await receipts.drain();
   };
   return {
     running,

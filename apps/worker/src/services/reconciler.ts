@@ -4,6 +4,7 @@ import { createLoop, type Logger, type Loop } from '@millrace/process';
 import type { JobDispatcher } from '@millrace/queue';
 import { jobIdOf, type Dispatch } from '@millrace/shared';
 import {
+  closeUnanswered,
   deliverKept,
   dispatchAgain,
   expiredLeases,
@@ -33,6 +34,8 @@ export type ReconcilerDeps = {
 
 const INTERVAL_MS = 1_000;
 const ROWS_MAX = 500;
+/** Longer than a living worker takes to hear of a cancel by its lease and to leave a deaf handler behind. */
+const RECEIPT_ANSWER_MS = 30_000;
 
 export function createReconciler(deps: ReconcilerDeps): Loop {
   return createLoop({
@@ -41,7 +44,7 @@ export function createReconciler(deps: ReconcilerDeps): Loop {
     log: deps.log,
     onPass: deps.onPass,
     runOnce: async () => {
-      const steps = [recoverLost, releaseDue, redispatchMissing, endWaits, reconcileImports];
+      const steps = [recoverLost, releaseDue, redispatchMissing, endWaits, closeReceipts, reconcileImports];
       const results = [];
       for (const step of steps) results.push(await settle(() => step(deps)));
       // One step that fails must not keep the others from their work; the pass as a whole has failed all the same.
@@ -98,6 +101,10 @@ async function endWaits({ database, publisher, dispatch }: ReconcilerDeps): Prom
   const overdue = await overdueWaits(database.hot, ROWS_MAX);
   for (const id of overdue) publisher.publish((await failOverdueWait(database, id)).events);
   return Math.max(kept.length, overdue.length);
+}
+
+function closeReceipts({ database }: ReconcilerDeps): Promise<number> {
+  return closeUnanswered(database.main, { afterMs: RECEIPT_ANSWER_MS, limit: ROWS_MAX });
 }
 
 async function redispatchMissing({ database, dispatcher, dispatch, log }: ReconcilerDeps): Promise<number> {
