@@ -11,12 +11,14 @@ import {
   type Service,
 } from '@millrace/process';
 import { createJobConsumer, type DeliveryOutcome } from '@millrace/queue';
-import { PermanentError, type FlowRegistry } from '@millrace/sdk';
-import { ensureSelftestTable, openImported, waitForSchema } from '@millrace/store';
+import type { FlowRegistry } from '@millrace/sdk';
+import { ensureSelftestTable, waitForSchema } from '@millrace/store';
 import { createFlowEngine } from './engine/create-flow-engine.ts';
 import type { Isolation } from './engine/isolation.ts';
 import { createImportEngine } from './imports/create-import-engine.ts';
 import { createImportReconciler } from './imports/import-reconciler.ts';
+import { importedOpener } from './imports/imported-opener.ts';
+import { createIsolatedPhases } from './isolated/isolated-phases.ts';
 import { createControlListener } from './services/control-listener.ts';
 import { createFlowDispatcher } from './services/dispatcher.ts';
 import { createReconciler } from './services/reconciler.ts';
@@ -40,15 +42,18 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
   const { database, dispatcher, publisher, queue } = connections;
   const onPass = metrics.passEnded;
   const flowDispatcher = createFlowDispatcher({ database, dispatcher, windowMax: config.dispatchWindow, log, onPass });
+  const isolated = createIsolatedPhases({
+    ...connections,
+    concurrency: config.isolatedConcurrency,
+    dispatch: flowDispatcher.dispatch,
+    log,
+  });
   const flows = createFlowEngine({
     ...connections,
     registry: await loadRegistry(config),
     dispatch: flowDispatcher.dispatch,
-    openImported: async (target) => {
-      const rows = await openImported(database, target);
-      if (rows === undefined) throw new PermanentError(`there is no completed import ${target.importId}`);
-      return rows;
-    },
+    openImported: importedOpener(database),
+    runIsolated: isolated.run,
     clock: systemClock,
     log,
     concurrency: config.flowConcurrency,
@@ -76,10 +81,11 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
     handle: (job) => enterAndHandle(flows.isolation, () => imports.handle(job)),
   });
   metrics.gauge('millrace_phases_running', 'Phases this worker runs now.', () => flows.running.list().length);
+  metrics.gauge('millrace_isolated_processes', 'Processes of isolated phases that run now.', isolated.count);
   metrics.gauge('millrace_doorbells_failed', 'Event messages that could not be published.', publisher.failedCount);
   const metricsServer =
     config.metricsPort === undefined ? [] : [createMetricsServer({ metrics, port: config.metricsPort, host: config.host })];
-  return { flowDispatcher, flows, imports, importConsumer, reconciler, metricsServer };
+  return { flowDispatcher, flows, isolated, imports, importConsumer, reconciler, metricsServer };
 }
 
 // Chunks stay out while a suspect phase runs alone in this process.
@@ -100,6 +106,7 @@ function start({ config, log }: ProcessFrame, connections: WorkerConnections, en
     ...engines.metricsServer,
     createControlListener({ ...connections, running: flows.running, log }),
     flows.leaseKeeper,
+    engines.isolated,
     engines.reconciler,
     flowDispatcher,
     flows.consumer,

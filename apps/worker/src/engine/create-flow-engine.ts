@@ -9,6 +9,7 @@ import type { Database } from '@millrace/store';
 import { createCancelReceipts } from './cancel-receipts.ts';
 import type { ContextDeps } from './context/create-context.ts';
 import type { EventPublisher } from './event-publisher.ts';
+import type { RunIsolated } from './isolated-run.ts';
 import { createIsolation, type Isolation } from './isolation.ts';
 import { createLeaseKeeper } from './lease-keeper.ts';
 import { createPhaseClaims } from './phase-claims.ts';
@@ -26,6 +27,8 @@ export type FlowEngineDeps = {
   registry: FlowRegistry;
   dispatch(dispatches: readonly Dispatch[]): void;
   openImported: ContextDeps['openImported'];
+  /** Without it, isolated phases run in this process like all others. */
+  runIsolated?: RunIsolated;
   clock: Clock;
   log: Logger;
   workerId: string;

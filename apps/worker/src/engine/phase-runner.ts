@@ -5,6 +5,7 @@ import { DEFAULT_RETRY, LIMITS, storableJson, type JobRef, type RetryPolicy } fr
 import type { RunDefinition } from '@millrace/sdk';
 import { asAppError, isTransient, markAlone, OUTPUTS_BYTES_MAX, readOutputs, SUSPECT_CRASHES, type ClaimedPhase } from '@millrace/store';
 import { createContext, type AttemptContext, type ContextDeps } from './context/create-context.ts';
+import { isIsolated, type RunIsolated } from './isolated-run.ts';
 import type { Isolation } from './isolation.ts';
 import { outcomeOfThrown, retryDelayMs, type PhaseOutcome } from './outcome.ts';
 import type { PhaseClaims } from './phase-claims.ts';
@@ -19,6 +20,8 @@ export type PhaseRunnerDeps = ContextDeps & {
   definitions: PhaseDefinitions;
   running: RunningPhases;
   isolation: Isolation;
+  /** Runs isolated phases; absent in the process of one. */
+  runIsolated?: RunIsolated;
   clock: Clock;
   log: Logger;
   workerId: string;
@@ -87,11 +90,17 @@ function findDefinition(
 }
 
 async function runFound(deps: PhaseRunnerDeps, running: RunningPhase, found: Found): Promise<DeliveryOutcome> {
+  const retry: RetryPolicy = { attempts: running.phase.attemptMax, backoff: found.definition.retry?.backoff ?? DEFAULT_RETRY.backoff };
+  if (deps.runIsolated !== undefined && isIsolated(found.definition)) {
+    const end = await deps.runIsolated(running, found.definition);
+    if (end.kind === 'gone') return writeEnd(deps, { running, retry, outcome: end.outcome });
+    deps.onEnd({ phase: running.phase, outcome: end.outcome, committed: end.committed });
+    return end.delivery;
+  }
   const needed = await neededOutputs(deps, running.phase);
   if (needed.kind !== 'read') return writeEnd(deps, { running, retry: DEFAULT_RETRY, outcome: needed });
   const attempt = createContext(deps, running, { input: found.input, outputs: needed.outputs });
   const outcome = await runHandler(running, withPhaseLock(found), attempt.ctx);
-  const retry: RetryPolicy = { attempts: running.phase.attemptMax, backoff: found.definition.retry?.backoff ?? DEFAULT_RETRY.backoff };
   return finishAttempt(deps, { running, attempt, retry, outcome });
 }
 

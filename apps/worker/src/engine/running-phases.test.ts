@@ -51,4 +51,54 @@ describe('running phases', () => {
     expect(running.signal.reason).toEqual(new PhaseStopped('shutdown'));
     await expect(running.stopped).resolves.toBe('shutdown');
   });
+
+  it('tell an observer of every reason to stop and of their end, once', () => {
+    const told: unknown[] = [];
+    const phases = createRunningPhases({
+      onStop: (running, reason) => told.push([running.phase.flowId, reason]),
+      onRemove: (running) => told.push([running.phase.flowId, 'removed']),
+    });
+    const [flowId, other] = [newGroupId(), newGroupId()];
+    const running = phases.add(claimed(flowId), 1);
+    phases.add(claimed(other), 1);
+    phases.stopAll('shutdown');
+    phases.stopFlow(flowId, 'cancelled');
+    phases.refused(claimed(other));
+    phases.refused(claimed(newGroupId()));
+    phases.remove(running);
+    phases.remove(running);
+    expect(told).toEqual([
+      [flowId, 'shutdown'],
+      [other, 'shutdown'],
+      [flowId, 'cancelled'],
+      [other, 'lease-lost'],
+      [flowId, 'removed'],
+    ]);
+  });
+
+  it('doubt a claim that was under way when its flow was told to stop, and no later one', () => {
+    let [doubts, nowMs] = [0, 10];
+    const phases = createRunningPhases({
+      nowMs: () => nowMs,
+      onDoubt: () => {
+        doubts += 1;
+      },
+    });
+    const flowId = newGroupId();
+    phases.stopFlow(flowId, 'cancelled');
+    phases.add(claimed(flowId), 9);
+    phases.add(claimed(newGroupId()), 9);
+    expect(doubts).toBe(1);
+    nowMs = 11;
+    phases.add(claimed(flowId, 2), 11);
+    expect(doubts).toBe(1);
+  });
+
+  it('keep how they were left', () => {
+    const running = createRunningPhases().add(claimed(newGroupId()), 1);
+    expect(running.leftAs()).toBeUndefined();
+    running.leave('killed');
+    running.leave('fenced');
+    expect(running.leftAs()).toBe('killed');
+  });
 });

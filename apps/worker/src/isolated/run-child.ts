@@ -1,0 +1,93 @@
+// The composition root of a process that runs one attempt: the same code as in the worker, with the parts that are the worker's replaced.
+// The worker has claimed the phase, keeps its lease and lock, puts jobs into the queue, and decides when this process must end.
+import { loadFlows } from '@millrace/flows';
+import { createLogger, systemClock, type Config, type Logger } from '@millrace/process';
+import { LIMITS } from '@millrace/shared';
+import type { FlowRegistry } from '@millrace/sdk';
+import { importedOpener } from '../imports/imported-opener.ts';
+import { createIsolation } from '../engine/isolation.ts';
+import type { PhaseClaims } from '../engine/phase-claims.ts';
+import { createPhaseCommits } from '../engine/phase-commits.ts';
+import { createPhaseDefinitions, type PhaseDefinitions } from '../engine/phase-definitions.ts';
+import { createPhaseRunner, type PhaseRunnerDeps } from '../engine/phase-runner.ts';
+import { createRunningPhases, type RunningPhases } from '../engine/running-phases.ts';
+import { timeLimits } from '../engine/time-limits.ts';
+import { createChildConnections, type ChildConnections } from './child-connections.ts';
+import type { ParentLink, Task } from './parent-link.ts';
+
+/** Runs the attempt that the worker hands over, and reports how it ended. @throws what a worker would not survive either. */
+export async function runChild({ config, link }: { config: Config; link: ParentLink }): Promise<void> {
+  const log = createLogger({ name: 'isolated', level: config.logLevel === 'silent' ? 'silent' : 'warn' });
+  const connections = createChildConnections({ config, log });
+  const [registry, task] = await Promise.all([
+    loadFlows({ folders: config.flowFolders, selftest: config.selftest }),
+    link.task,
+    connections.open(),
+  ]);
+  let end: Parameters<PhaseRunnerDeps['onEnd']>[0] | undefined;
+  const running = createRunningPhases();
+  link.onStop(running.stopAll);
+  const commits = createPhaseCommits({
+    ...connections,
+    log,
+    dispatch: (dispatches) => {
+      if (dispatches.length > 0) void link.send({ type: 'dispatch', dispatches });
+    },
+  });
+  const runner = createPhaseRunner({
+    ...runnerDeps({ connections, registry, task, log }),
+    commits,
+    running: leftToTheWorker(running),
+    onEnd: (one) => {
+      end = one;
+    },
+  });
+  await link.send({ type: 'started' });
+  const delivery = await runner.handle({ id: task.phase.id, generation: 0 });
+  await link.send({ type: 'ended', outcome: end?.outcome ?? 'interrupted', committed: end?.committed ?? false, delivery });
+  await commits.drain();
+  await connections.close();
+}
+
+type Parts = { connections: ChildConnections; registry: FlowRegistry; task: Task; log: Logger };
+
+function runnerDeps({ connections, registry, task, log }: Parts): Omit<PhaseRunnerDeps, 'commits' | 'running' | 'onEnd'> {
+  return {
+    ...connections,
+    log,
+    workerId: task.workerId,
+    claims: alreadyClaimed(task),
+    definitions: withoutHardLimit(createPhaseDefinitions(registry)),
+    isolation: createIsolation({ clock: systemClock }),
+    openImported: importedOpener(connections.database),
+    clock: systemClock,
+    random: Math.random,
+  };
+}
+
+// Whether it must run alone was decided by the worker, too.
+function alreadyClaimed({ phase, workerId }: Task): PhaseClaims {
+  return {
+    claim: () => Promise.resolve({ kind: 'claimed', phase: { ...phase, crashes: 0 } }),
+    unlock: () => undefined,
+    lockOf: (phaseId) => ({ key: phaseId, token: workerId }),
+    drain: () => Promise.resolve(),
+  };
+}
+
+// At the hard limit the worker kills this process, and after the time of grace too. Nobody is left behind here: that would end the attempt
+// while its handler still runs.
+function withoutHardLimit(definitions: PhaseDefinitions): PhaseDefinitions {
+  return {
+    find: (phase) => {
+      const found = definitions.find(phase);
+      if (found.kind !== 'found') return found;
+      const timeout = { soft: timeLimits(found.definition).softMs, hard: LIMITS.timerMsMax };
+      return { ...found, definition: { ...found.definition, isolate: false, timeout } };
+    },
+  };
+}
+
+function leftToTheWorker(phases: RunningPhases): RunningPhases {
+  return { ...phases, add: (phase, claimedAtMs) => ({ ...phases.add(phase, claimedAtMs), stopped: new Promise<never>(() => undefined) }) };
+}
