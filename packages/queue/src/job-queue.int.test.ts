@@ -45,6 +45,7 @@ afterAll(async () => {
 const job = (changes: Partial<Dispatch> = {}): Dispatch => ({
   id: newId(),
   generation: 1,
+  workspace: 'default',
   priority: 50,
   attempts: 4,
   delayMs: 0,

@@ -11,5 +11,5 @@ export function jobIdOf(ref: JobRef): string {
   return `${ref.id}-${ref.generation}`;
 }
 
-/** A delivery with what the queue needs to order and retry it. */
-export type Dispatch = JobRef & { priority: number; attempts: number; delayMs: number };
+/** A delivery with what the queue needs to order and retry it. Workspaces share the queue fairly. */
+export type Dispatch = JobRef & { workspace: string; priority: number; attempts: number; delayMs: number };

@@ -5,7 +5,16 @@ export { appendLogs, readEvents, readHeads } from './events/event-store.ts';
 export type { EventPage, LogLine } from './events/event-store.ts';
 export { publicEvent } from './events/logged-event.ts';
 export type { LoggedEvent } from './events/logged-event.ts';
-export { dispatchAgain, expiredLeases, overdueWaits, postponeCheck, releaseHeld, takeBacklog, unclaimed } from './flows/backlog.ts';
+export {
+  backlogLanes,
+  dispatchAgain,
+  expiredLeases,
+  overdueWaits,
+  postponeCheck,
+  releaseHeld,
+  takeBacklog,
+  unclaimed,
+} from './flows/backlog.ts';
 export { cancelFlow } from './flows/cancel-flow.ts';
 export type { FlowActionOutcome } from './flows/cancel-flow.ts';
 export { cancelledAmong, closeUnanswered, fillReceipts } from './flows/cancellations.ts';
@@ -13,7 +22,10 @@ export type { CancelledHow, CancelReceipt } from './flows/cancellations.ts';
 export { claimPhases } from './flows/claim-phases.ts';
 export type { ClaimedPhase, ClaimOutcome, ClaimResult } from './flows/claim-phases.ts';
 export { completePhases } from './flows/complete-phases.ts';
-export type { CompletionOutcome, PhaseCompletion } from './flows/complete-phases.ts';
+export { suspendPhases } from './flows/suspend-phases.ts';
+export type { Awaits, PhaseSuspension } from './flows/suspend-phases.ts';
+export { wakePhases } from './flows/wake-phases.ts';
+export type { CompletionOutcome, ContinuedPhase, PhaseCompletion } from './flows/complete-phases.ts';
 export { createFlows } from './flows/create-flows.ts';
 export type { CreatedFlow, NewFlow, NewPhase } from './flows/create-flows.ts';
 export { failOverdueWait, failPhase } from './flows/fail-phase.ts';
@@ -52,6 +64,7 @@ export { acceptContent, readImportDataset, refuseContent } from './imports/accep
 export type { AcceptOutcome, IndexedContent, NewChunk, ReceivedContent } from './imports/accept-content.ts';
 export { cancelImport } from './imports/cancel-import.ts';
 export { dispatchChunksAgain, expiredChunks, postponeChunkCheck, reclaimChunk, unclaimedChunks } from './imports/chunks/chunk-backlog.ts';
+export type { BacklogLane } from './flows/backlog.ts';
 export { claimChunk } from './imports/chunks/claim-chunk.ts';
 export type { ChunkClaim, ClaimedChunk } from './imports/chunks/claim-chunk.ts';
 export type { ChunkCounts } from './imports/chunks/complete-chunk.ts';

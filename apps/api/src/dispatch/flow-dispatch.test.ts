@@ -6,20 +6,21 @@ import { eventually } from '@millrace/testing';
 import { createFlowDispatch, type FlowDispatchService } from './flow-dispatch.ts';
 
 const log = createLogger({ name: 'test', level: 'silent' });
-const job = (index: number): Dispatch => ({ id: `p${index}`, generation: 1, priority: 50, attempts: 4, delayMs: 0 });
+const job = (index: number): Dispatch => ({ id: `p${index}`, generation: 1, workspace: 'default', priority: 50, attempts: 4, delayMs: 0 });
 const started: FlowDispatchService[] = [];
 afterEach(async () => {
   for (const dispatch of started.splice(0)) await dispatch.stop(1_000);
 });
 
 function setUp({ ready = true, waiting = 0, windowMax = 10 }: { ready?: boolean; waiting?: number; windowMax?: number }) {
-  const queue = { ready, waiting, bulks: [] as number[] };
+  const queue = { ready, waiting, backlog: false, bulks: [] as number[] };
   const dispatch = createFlowDispatch({
     windowMax,
     log,
     dispatcher: {
       isReady: () => queue.ready,
       waitingCount: () => Promise.resolve(queue.waiting),
+      hasBacklog: () => Promise.resolve(queue.backlog),
       dispatch: (_queue, dispatches) => {
         if (!queue.ready) return Promise.reject(new AppError('dependency-unavailable'));
         queue.bulks.push(dispatches.length);

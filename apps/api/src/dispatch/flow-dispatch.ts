@@ -9,7 +9,7 @@ import { createQueueRoom } from './queue-room.ts';
 export type FlowDispatchService = FlowDispatch & Service & { failureCount(): number };
 
 export type FlowDispatchOptions = {
-  dispatcher: Pick<JobDispatcher, 'dispatch' | 'waitingCount' | 'isReady'>;
+  dispatcher: Pick<JobDispatcher, 'dispatch' | 'waitingCount' | 'hasBacklog' | 'isReady'>;
   /** Jobs that may wait in Redis; beyond it ready phases stay in PostgreSQL. */
   windowMax: number;
   log: Logger;

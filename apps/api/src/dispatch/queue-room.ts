@@ -16,19 +16,20 @@ export function createQueueRoom({
   queue,
   windowMax,
 }: {
-  dispatcher: Pick<JobDispatcher, 'waitingCount' | 'isReady'>;
+  dispatcher: Pick<JobDispatcher, 'waitingCount' | 'hasBacklog' | 'isReady'>;
   queue: QueueName;
   windowMax: number;
 }): QueueRoom {
   let waiting = 0;
+  let backlog = false;
   let countedAt = Number.NEGATIVE_INFINITY;
   let counting: Promise<void> | undefined;
   const count = async () => {
-    waiting = await dispatcher.waitingCount(queue);
+    [waiting, backlog] = await Promise.all([dispatcher.waitingCount(queue), dispatcher.hasBacklog(queue)]);
     countedAt = performance.now();
   };
   return {
-    hasRoom: () => dispatcher.isReady() && waiting < windowMax,
+    hasRoom: () => dispatcher.isReady() && !backlog && waiting < windowMax,
     add: (jobCount) => {
       waiting += jobCount;
     },

@@ -42,7 +42,9 @@ function setUp({ hasRoom = true, fail }: { hasRoom?: boolean; fail?: Error } = {
           flowId: `${statements.length}.${index}`,
           status: 202,
           body: {},
-          dispatches: flow.dispatch ? [{ id: `${statements.length}.${index}`, generation: 1, priority: 50, attempts: 4, delayMs: 0 }] : [],
+          dispatches: flow.dispatch
+            ? [{ id: `${statements.length}.${index}`, generation: 1, workspace: 'default', priority: 50, attempts: 4, delayMs: 0 }]
+            : [],
         })),
       );
     },

@@ -140,7 +140,7 @@ describe('a cancel that nobody told of', () => {
     // As if the message had come between the claim's commit and this moment.
     engine.running.remove(first);
     engine.running.stopFlow(flowId, 'cancelled');
-    const late = engine.running.add(first.phase, first.claimedAtMs);
+    const late = engine.running.add(first.phase, first);
     expect(await late.stopped).toBe('cancelled');
   });
 });

@@ -15,7 +15,8 @@ import { createLeaseKeeper } from './lease-keeper.ts';
 import { createPhaseClaims } from './phase-claims.ts';
 import { createPhaseCommits } from './phase-commits.ts';
 import { createPhaseDefinitions } from './phase-definitions.ts';
-import { createPhaseRunner, type PhaseRunnerDeps } from './phase-runner.ts';
+import type { PhaseRunnerDeps } from './attempt.ts';
+import { createPhaseRunner } from './phase-runner.ts';
 import { createRunningPhases, type RunningPhases } from './running-phases.ts';
 
 export type FlowEngineDeps = {
@@ -67,7 +68,7 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
     },
   });
   const claims = createPhaseClaims({ ...deps, leaseMs: LEASE_MS });
-  const commits = createPhaseCommits(deps);
+  const commits = createPhaseCommits({ ...deps, leaseMs: LEASE_MS });
   const isolation = createIsolation(deps);
   const runner = createPhaseRunner({
     ...deps,
@@ -107,6 +108,7 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
     leaseKeeper,
     drain: async (deadlineMs) => {
       consumer.pause();
+      runner.stopGoingOn();
       await idleWithin(deadlineMs / 2);
       running.stopAll('shutdown');
       await idleWithin(Math.max(0, deadlineMs / 2 - RELEASE_RESERVE_MS));

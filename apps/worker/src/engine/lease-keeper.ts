@@ -56,7 +56,7 @@ async function renewAll(deps: LeaseKeeperDeps, all: readonly RunningPhase[], tru
   // Locks first: a lock must not outlive the lease by much. That Redis is away does not matter here.
   await deps.locks
     .renew(
-      all.map((running) => deps.lockOf(running.phase.id)),
+      all.map((running) => deps.lockOf(running.deliveryId)),
       deps.leaseMs,
     )
     .catch((error: unknown) => {

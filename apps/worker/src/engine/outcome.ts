@@ -2,7 +2,7 @@
 import { types } from 'node:util';
 import { AppError, type RetryPolicy, backoffDelayMs } from '@millrace/shared';
 import { isPermanentError } from '@millrace/sdk';
-import type { PhaseError } from '@millrace/store';
+import type { Awaits, PhaseError } from '@millrace/store';
 
 /** Why a handler was told to stop. */
 export type StopReason = 'cancelled' | 'lease-lost' | 'shutdown' | 'soft-timeout' | 'hard-timeout';
@@ -12,6 +12,8 @@ export type PhaseOutcome =
   | { kind: 'failed'; error: PhaseError; permanent: boolean }
   /** Goes back to the queue at no cost. */
   | { kind: 'interrupted'; reason: string; delayMs: number }
+  /** Waits without a worker, and runs from its start when what it waits for has come. */
+  | { kind: 'suspended'; awaits: Awaits }
   /** Someone else decides about this phase now: nothing is to be written. */
   | { kind: 'abandoned'; reason: 'cancelled' | 'lease-lost' };
 

@@ -2,18 +2,29 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { createMicroBatcher, type Logger } from '@millrace/process';
 import type { Dispatch } from '@millrace/shared';
-import { asAppError, completePhases, failPhase, isDataFault, isTransient, releasePhases } from '@millrace/store';
-import type { CompletionOutcome, Database, PhaseCompletion, PhaseFailure, PhaseRelease, Queryable } from '@millrace/store';
+import { asAppError, completePhases, failPhase, isDataFault, isTransient, releasePhases, suspendPhases } from '@millrace/store';
+import type {
+  CompletionOutcome,
+  ContinuedPhase,
+  Database,
+  PhaseCompletion,
+  PhaseFailure,
+  PhaseRelease,
+  PhaseSuspension,
+  Queryable,
+} from '@millrace/store';
 import type { EventPublisher } from './event-publisher.ts';
 
 export type PhaseCommits = {
-  /** True when the result was committed; false when the fence refused it. */
-  complete(completion: PhaseCompletion): Promise<boolean>;
+  /** Whether the result was committed, or the fence refused it, and the phase to go on with. */
+  complete(completion: PhaseCompletion): Promise<{ committed: boolean; continued: ContinuedPhase | null }>;
   /** Completes inside a handler's own transaction. Call `announce` with the outcome after its COMMIT. */
   completeWithin(client: Queryable, completion: PhaseCompletion): Promise<CompletionOutcome>;
   announce(outcome: CompletionOutcome): void;
   fail(failure: PhaseFailure): Promise<boolean>;
   release(release: PhaseRelease): Promise<boolean>;
+  /** False when the fence refused it. */
+  suspend(suspension: PhaseSuspension): Promise<boolean>;
   drain(): Promise<void>;
 };
 
@@ -21,6 +32,8 @@ export type PhaseCommitsDeps = {
   database: Database;
   publisher: EventPublisher;
   dispatch: (dispatches: readonly Dispatch[]) => void;
+  /** Of phases that are gone on with. */
+  leaseMs: number;
   log: Logger;
 };
 
@@ -34,13 +47,13 @@ export function createPhaseCommits(deps: PhaseCommitsDeps): PhaseCommits {
     deps.publisher.publish(outcome.events);
     deps.dispatch(outcome.dispatches);
   };
-  const completions = createMicroBatcher<PhaseCompletion, boolean>({
+  const completions = createMicroBatcher<PhaseCompletion, { committed: boolean; continued: ContinuedPhase | null }>({
     ...BATCH,
     isItemFault: isDataFault,
     send: async (items) => {
-      const outcome = await throughOutage(() => completePhases(deps.database.hot, items, { dispatch: true }));
+      const outcome = await throughOutage(() => completePhases(deps.database.hot, items, { dispatch: true, leaseMs: deps.leaseMs }));
       announce(outcome);
-      return outcome.committed;
+      return outcome.committed.map((committed, index) => ({ committed, continued: outcome.continued[index] ?? null }));
     },
   });
   const releases = createMicroBatcher<PhaseRelease, boolean>({
@@ -51,9 +64,17 @@ export function createPhaseCommits(deps: PhaseCommitsDeps): PhaseCommits {
       return outcome.released;
     },
   });
+  const suspensions = createMicroBatcher<PhaseSuspension, boolean>({
+    ...BATCH,
+    send: async (items) => {
+      const outcome = await throughOutage(() => suspendPhases(deps.database.hot, items));
+      announce(outcome);
+      return outcome.suspended;
+    },
+  });
   return {
     complete: (completion) => completions.add(completion),
-    completeWithin: (client, completion) => completePhases(client, [completion], { dispatch: true }),
+    completeWithin: (client, completion) => completePhases(client, [completion], { dispatch: true, leaseMs: deps.leaseMs }),
     announce,
     fail: async (failure) => {
       const outcome = await throughOutage(() => failPhase(deps.database, failure));
@@ -61,9 +82,11 @@ export function createPhaseCommits(deps: PhaseCommitsDeps): PhaseCommits {
       return outcome.committed;
     },
     release: (release) => releases.add(release),
+    suspend: (suspension) => suspensions.add(suspension),
     drain: async () => {
       await completions.drain();
       await releases.drain();
+      await suspensions.drain();
     },
   };
 }

@@ -16,6 +16,10 @@ const claimed = (flowId: string, fence = 1): ClaimedPhase => ({
   attempt: 1,
   attemptMax: 1,
   crashes: 0,
+  generation: 1,
+  priority: 50,
+  createdBy: 'test',
+  interruptedAt: null,
   input: {},
   outputs: {},
   startedAt: new Date(0),
@@ -25,7 +29,10 @@ describe('running phases', () => {
   it('are listed from add to remove, two claims of one phase apart', () => {
     const phases = createRunningPhases();
     const flowId = newGroupId();
-    const [older, newer] = [phases.add(claimed(flowId, 1), 1), phases.add(claimed(flowId, 2), 2)];
+    const [older, newer] = [
+      phases.add(claimed(flowId, 1), { claimedAtMs: 1, deliveryId: '' }),
+      phases.add(claimed(flowId, 2), { claimedAtMs: 2, deliveryId: '' }),
+    ];
     expect(phases.list()).toEqual([older, newer]);
     phases.remove(older);
     phases.remove(older);
@@ -35,7 +42,10 @@ describe('running phases', () => {
   it('are stopped by flow', () => {
     const phases = createRunningPhases();
     const [one, other] = [newGroupId(), newGroupId()];
-    const [first, second] = [phases.add(claimed(one), 1), phases.add(claimed(other), 1)];
+    const [first, second] = [
+      phases.add(claimed(one), { claimedAtMs: 1, deliveryId: '' }),
+      phases.add(claimed(other), { claimedAtMs: 1, deliveryId: '' }),
+    ];
     expect(phases.stopFlow(one, 'cancelled')).toBe(1);
     expect([first.stopReason(), second.stopReason()]).toEqual(['cancelled', undefined]);
     expect([first.signal.aborted, second.signal.aborted]).toEqual([true, false]);
@@ -44,7 +54,7 @@ describe('running phases', () => {
 
   it('keep the first reason they were stopped for, and tell it by their signal', async () => {
     const phases = createRunningPhases();
-    const running = phases.add(claimed(newGroupId()), 1);
+    const running = phases.add(claimed(newGroupId()), { claimedAtMs: 1, deliveryId: '' });
     phases.stopAll('shutdown');
     running.stop('lease-lost');
     expect(running.stopReason()).toBe('shutdown');
@@ -59,8 +69,8 @@ describe('running phases', () => {
       onRemove: (running) => told.push([running.phase.flowId, 'removed']),
     });
     const [flowId, other] = [newGroupId(), newGroupId()];
-    const running = phases.add(claimed(flowId), 1);
-    phases.add(claimed(other), 1);
+    const running = phases.add(claimed(flowId), { claimedAtMs: 1, deliveryId: '' });
+    phases.add(claimed(other), { claimedAtMs: 1, deliveryId: '' });
     phases.stopAll('shutdown');
     phases.stopFlow(flowId, 'cancelled');
     phases.refused(claimed(other));
@@ -77,7 +87,7 @@ describe('running phases', () => {
   });
 
   it('doubt a claim that was under way when its flow was told to stop, and no later one', () => {
-    let [doubts, nowMs] = [0, 10];
+    let [doubts, nowMs] = [0, 10_000];
     const phases = createRunningPhases({
       nowMs: () => nowMs,
       onDoubt: () => {
@@ -86,16 +96,16 @@ describe('running phases', () => {
     });
     const flowId = newGroupId();
     phases.stopFlow(flowId, 'cancelled');
-    phases.add(claimed(flowId), 9);
-    phases.add(claimed(newGroupId()), 9);
+    phases.add(claimed(flowId), { claimedAtMs: 9_900, deliveryId: '' });
+    phases.add(claimed(newGroupId()), { claimedAtMs: 9_900, deliveryId: '' });
     expect(doubts).toBe(1);
-    nowMs = 11;
-    phases.add(claimed(flowId, 2), 11);
+    nowMs = 20_000;
+    phases.add(claimed(flowId, 2), { claimedAtMs: nowMs, deliveryId: '' });
     expect(doubts).toBe(1);
   });
 
   it('keep how they were left', () => {
-    const running = createRunningPhases().add(claimed(newGroupId()), 1);
+    const running = createRunningPhases().add(claimed(newGroupId()), { claimedAtMs: 1, deliveryId: '' });
     expect(running.leftAs()).toBeUndefined();
     running.leave('killed');
     running.leave('fenced');

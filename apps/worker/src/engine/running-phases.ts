@@ -6,6 +6,8 @@ export type RunningPhase = {
   readonly phase: ClaimedPhase;
   /** Monotonic time of the claim, in milliseconds. */
   readonly claimedAtMs: number;
+  /** The phase whose delivery carries this one; the lock is held under its id. */
+  readonly deliveryId: string;
   readonly signal: AbortSignal;
   /** Why it was told to stop; undefined while it was not. */
   stopReason(): StopReason | undefined;
@@ -20,8 +22,10 @@ export type RunningPhase = {
 
 export type LeftAs = 'killed' | 'fenced';
 
+export type PhaseClaim = { claimedAtMs: number; deliveryId: string };
+
 export type RunningPhases = {
-  add(phase: ClaimedPhase, claimedAtMs: number): RunningPhase;
+  add(phase: ClaimedPhase, claim: PhaseClaim): RunningPhase;
   remove(running: RunningPhase): void;
   list(): RunningPhase[];
   /** Tells every running phase of a flow to stop; answers how many there were. */
@@ -47,6 +51,8 @@ export type RunningPhasesOptions = Partial<RunningPhasesObserver> & {
 
 /** Flows that were told to stop, kept for claims that were under way then. A claim takes milliseconds. */
 const STOPPED_FLOWS_KEPT = 10_000;
+/** A phase that a delivery goes on with was claimed some time before it is known here. A doubt too many costs one look at the leases. */
+const DOUBT_MARGIN_MS = 2_000;
 
 export function createRunningPhases(options: RunningPhasesOptions = {}): RunningPhases {
   const { nowMs = () => performance.now() } = options;
@@ -61,11 +67,11 @@ export function createRunningPhases(options: RunningPhasesOptions = {}): Running
     if (flowsStoppedAtMs.size > STOPPED_FLOWS_KEPT && oldest.done !== true) flowsStoppedAtMs.delete(oldest.value);
   };
   return {
-    add: (phase, claimedAtMs) => {
-      const running = createRunningPhase({ phase, claimedAtMs, onStop: options.onStop });
+    add: (phase, claim) => {
+      const running = createRunningPhase(phase, claim, options.onStop);
       byFence.set(keyOf(phase), running);
       if (stoppedAll !== undefined) running.stop(stoppedAll);
-      if ((flowsStoppedAtMs.get(phase.flowId) ?? Number.NEGATIVE_INFINITY) >= claimedAtMs) options.onDoubt?.();
+      if ((flowsStoppedAtMs.get(phase.flowId) ?? Number.NEGATIVE_INFINITY) >= claim.claimedAtMs - DOUBT_MARGIN_MS) options.onDoubt?.();
       return running;
     },
     remove: (running) => {
@@ -88,9 +94,11 @@ export function createRunningPhases(options: RunningPhasesOptions = {}): Running
   };
 }
 
-type NewRunningPhase = { phase: ClaimedPhase; claimedAtMs: number; onStop: RunningPhasesObserver['onStop'] | undefined };
-
-function createRunningPhase({ phase, claimedAtMs, onStop }: NewRunningPhase): RunningPhase {
+function createRunningPhase(
+  phase: ClaimedPhase,
+  { claimedAtMs, deliveryId }: PhaseClaim,
+  onStop: RunningPhasesObserver['onStop'] | undefined,
+): RunningPhase {
   const controller = new AbortController();
   const stopped = Promise.withResolvers<StopReason>();
   let reason: StopReason | undefined;
@@ -98,6 +106,7 @@ function createRunningPhase({ phase, claimedAtMs, onStop }: NewRunningPhase): Ru
   const running: RunningPhase = {
     phase,
     claimedAtMs,
+    deliveryId,
     signal: controller.signal,
     stopReason: () => reason,
     stop: (why) => {

@@ -5,15 +5,19 @@ import { createLogger, systemClock, type Config, type Logger } from '@millrace/p
 import { LIMITS } from '@millrace/shared';
 import type { FlowRegistry } from '@millrace/sdk';
 import { importedOpener } from '../imports/imported-opener.ts';
+import type { PhaseRunnerDeps } from '../engine/attempt.ts';
 import { createIsolation } from '../engine/isolation.ts';
 import type { PhaseClaims } from '../engine/phase-claims.ts';
 import { createPhaseCommits } from '../engine/phase-commits.ts';
 import { createPhaseDefinitions, type PhaseDefinitions } from '../engine/phase-definitions.ts';
-import { createPhaseRunner, type PhaseRunnerDeps } from '../engine/phase-runner.ts';
+import { createPhaseRunner } from '../engine/phase-runner.ts';
 import { createRunningPhases, type RunningPhases } from '../engine/running-phases.ts';
 import { timeLimits } from '../engine/time-limits.ts';
 import { createChildConnections, type ChildConnections } from './child-connections.ts';
 import type { ParentLink, Task } from './parent-link.ts';
+
+/** No lease is begun here: what this attempt makes ready goes through the queue. */
+const NOT_GONE_ON_WITH = 0;
 
 /** Runs the attempt that the worker hands over, and reports how it ended. @throws what a worker would not survive either. */
 export async function runChild({ config, link }: { config: Config; link: ParentLink }): Promise<void> {
@@ -27,21 +31,20 @@ export async function runChild({ config, link }: { config: Config; link: ParentL
   let end: Parameters<PhaseRunnerDeps['onEnd']>[0] | undefined;
   const running = createRunningPhases();
   link.onStop(running.stopAll);
-  const commits = createPhaseCommits({
-    ...connections,
-    log,
-    dispatch: (dispatches) => {
-      if (dispatches.length > 0) void link.send({ type: 'dispatch', dispatches });
-    },
-  });
+  const dispatch: PhaseRunnerDeps['dispatch'] = (dispatches) => {
+    if (dispatches.length > 0) void link.send({ type: 'dispatch', dispatches });
+  };
+  const commits = createPhaseCommits({ ...connections, log, dispatch, leaseMs: NOT_GONE_ON_WITH });
   const runner = createPhaseRunner({
     ...runnerDeps({ connections, registry, task, log }),
+    dispatch,
     commits,
     running: leftToTheWorker(running),
     onEnd: (one) => {
       end = one;
     },
   });
+  runner.stopGoingOn();
   await link.send({ type: 'started' });
   const delivery = await runner.handle({ id: task.phase.id, generation: 0 });
   await link.send({ type: 'ended', outcome: end?.outcome ?? 'interrupted', committed: end?.committed ?? false, delivery });
@@ -51,7 +54,7 @@ export async function runChild({ config, link }: { config: Config; link: ParentL
 
 type Parts = { connections: ChildConnections; registry: FlowRegistry; task: Task; log: Logger };
 
-function runnerDeps({ connections, registry, task, log }: Parts): Omit<PhaseRunnerDeps, 'commits' | 'running' | 'onEnd'> {
+function runnerDeps({ connections, registry, task, log }: Parts): Omit<PhaseRunnerDeps, 'commits' | 'dispatch' | 'running' | 'onEnd'> {
   return {
     ...connections,
     log,

@@ -154,7 +154,9 @@ describe('the dispatcher', () => {
   it('puts what is handed over straight into the queue, combined, also before its loop runs', async () => {
     const flowDispatcher = createFlowDispatcher({ database: test.database, dispatcher, windowMax: 1, log, onPass: () => undefined });
     const ids = await accept(300);
-    flowDispatcher.dispatch(ids.map((flowId) => ({ id: onlyPhase(flowId), generation: 1, priority: 50, attempts: 4, delayMs: 0 })));
+    flowDispatcher.dispatch(
+      ids.map((flowId) => ({ id: onlyPhase(flowId), generation: 1, workspace: 'default', priority: 50, attempts: 4, delayMs: 0 })),
+    );
     await flowDispatcher.drain();
     expect(await waiting()).toBe(300);
   });
@@ -197,7 +199,7 @@ describe('the reconciler', () => {
 
   it('dispatches again what is missing from the queue, a retry included, and only that', async () => {
     const [lost = '', retry = '', there = ''] = await accept(3, { dispatch: true });
-    await test.dispatch([{ id: onlyPhase(there), generation: 1, priority: 50, attempts: 4, delayMs: 0 }]);
+    await test.dispatch([{ id: onlyPhase(there), generation: 1, workspace: 'default', priority: 50, attempts: 4, delayMs: 0 }]);
     await overdue(lost);
     await overdue(there);
     await overdue(retry, 'retrying');
@@ -211,7 +213,9 @@ describe('the reconciler', () => {
 
   it('comes to rest when many retries wait in the queue past their time', async () => {
     const ids = await accept(500, { dispatch: true });
-    await test.dispatch(ids.map((flowId) => ({ id: onlyPhase(flowId), generation: 1, priority: 50, attempts: 4, delayMs: 0 })));
+    await test.dispatch(
+      ids.map((flowId) => ({ id: onlyPhase(flowId), generation: 1, workspace: 'default', priority: 50, attempts: 4, delayMs: 0 })),
+    );
     await test.database.main.query("UPDATE millrace.phases SET status = 'retrying', attempts = 1, due_at = now() - interval '1 minute'");
     const { more } = await startReconciler();
     const startedAt = performance.now();
@@ -222,7 +226,9 @@ describe('the reconciler', () => {
 
   it('brings everything back after Redis lost it all', async () => {
     const ids = await accept(20, { dispatch: true });
-    await test.dispatch(ids.map((flowId) => ({ id: onlyPhase(flowId), generation: 1, priority: 50, attempts: 4, delayMs: 0 })));
+    await test.dispatch(
+      ids.map((flowId) => ({ id: onlyPhase(flowId), generation: 1, workspace: 'default', priority: 50, attempts: 4, delayMs: 0 })),
+    );
     await dispatcher.queues()[0]?.obliterate({ force: true });
     for (const flowId of ids) await overdue(flowId);
     await startReconciler();
@@ -268,6 +274,10 @@ describe('the control listener', () => {
     attempt: 1,
     attemptMax: 1,
     crashes: 0,
+    generation: 1,
+    priority: 50,
+    createdBy: 'test',
+    interruptedAt: null,
     input: {},
     outputs: {},
     startedAt: new Date(0),
@@ -276,7 +286,10 @@ describe('the control listener', () => {
   it('stops the running phases of a cancelled flow, and makes nothing of anything else it hears', async () => {
     const phases = createRunningPhases();
     const [flowId = '', otherId = ''] = await accept(2);
-    const [mine, other] = [phases.add(claimed(flowId), 1), phases.add(claimed(otherId), 1)];
+    const [mine, other] = [
+      phases.add(claimed(flowId), { claimedAtMs: 1, deliveryId: '' }),
+      phases.add(claimed(otherId), { claimedAtMs: 1, deliveryId: '' }),
+    ];
     const listener = createControlListener({ subscriptions: createSubscriptions(subscriber), keys: test.keys, running: phases, log });
     await listener.start();
     for (const text of [

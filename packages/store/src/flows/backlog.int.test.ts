@@ -31,23 +31,23 @@ const idsOf = (rows: readonly { id: string }[]) => rows.map((row) => row.id);
 describe('takeBacklog', () => {
   it('takes the most urgent first and the oldest among equals, in that order', async () => {
     const [low, high, middle, second] = [await waiting(2, 90), await waiting(2, 1), await waiting(1, 50), await waiting(1, 1)];
-    const taken = await takeBacklog(hot, 5);
+    const taken = await takeBacklog(hot, [{ workspace: 'default', count: 5 }]);
     expect(idsOf(taken)).toEqual([high.phaseId(0), high.phaseId(1), second.phaseId(0), middle.phaseId(0), low.phaseId(0)]);
-    expect(taken[0]).toEqual({ id: high.phaseId(0), generation: 1, priority: 1, attempts: 4, delayMs: 0 });
-    expect(idsOf(await takeBacklog(hot, 5))).toEqual([low.phaseId(1)]);
-    expect(await takeBacklog(hot, 5)).toEqual([]);
+    expect(taken[0]).toEqual({ id: high.phaseId(0), generation: 1, workspace: 'default', priority: 1, attempts: 4, delayMs: 0 });
+    expect(idsOf(await takeBacklog(hot, [{ workspace: 'default', count: 5 }]))).toEqual([low.phaseId(1)]);
+    expect(await takeBacklog(hot, [{ workspace: 'default', count: 5 }])).toEqual([]);
   });
 
   it('keeps that order in a large take', async () => {
     const flows = [await waiting(150, 60), await waiting(150, 40), await waiting(150, 50)];
-    const taken = await takeBacklog(hot, 400);
+    const taken = await takeBacklog(hot, [{ workspace: 'default', count: 400 }]);
     expect(taken.map((dispatch) => dispatch.priority)).toEqual(taken.map((dispatch) => dispatch.priority).toSorted((a, b) => a - b));
     expect(idsOf(taken).slice(0, 150)).toEqual(Array.from({ length: 150 }, (_, n) => flows[1]?.phaseId(n)));
   });
 
   it('has the taken looked for after the grace time', async () => {
     const { phaseId } = await waiting();
-    await takeBacklog(hot, 1);
+    await takeBacklog(hot, [{ workspace: 'default', count: 1 }]);
     const row = await store.phase(phaseId(0));
     expect(row).toMatchObject({ status: 'queued', dispatched: true, generation: 1 });
     expect((row.due_at?.getTime() ?? 0) - Date.now()).toBeGreaterThan(3_000);
@@ -55,10 +55,12 @@ describe('takeBacklog', () => {
 
   it('gives two processes disjoint sets', async () => {
     await waiting(200);
-    const taken = await Promise.all(Array.from({ length: 10 }, (_, n) => takeBacklog(n % 2 === 0 ? hot : other.hot, 30)));
+    const taken = await Promise.all(
+      Array.from({ length: 10 }, (_, n) => takeBacklog(n % 2 === 0 ? hot : other.hot, [{ workspace: 'default', count: 30 }])),
+    );
     const ids = taken.flatMap(idsOf);
     expect(new Set(ids).size).toBe(ids.length);
-    const rest = await takeBacklog(hot, 1_000);
+    const rest = await takeBacklog(hot, [{ workspace: 'default', count: 1_000 }]);
     expect(ids.length + rest.length).toBe(200);
   });
 
@@ -66,7 +68,7 @@ describe('takeBacklog', () => {
     const { phaseId } = await waiting(3);
     await other.transaction(async (client) => {
       await client.query('SELECT FROM millrace.phases WHERE id = $1 FOR UPDATE', [phaseId(0)]);
-      expect(idsOf(await takeBacklog(hot, 10))).toEqual([phaseId(1), phaseId(2)]);
+      expect(idsOf(await takeBacklog(hot, [{ workspace: 'default', count: 10 }]))).toEqual([phaseId(1), phaseId(2)]);
     });
   });
 
@@ -75,7 +77,7 @@ describe('takeBacklog', () => {
     await store.make([[], [0]]);
     const { flowId } = await waiting();
     await cancelFlow(store.database, { flowId, workspace: 'default', by: 'test' });
-    expect(await takeBacklog(hot, 10)).toEqual([]);
+    expect(await takeBacklog(hot, [{ workspace: 'default', count: 10 }])).toEqual([]);
   });
 });
 
@@ -87,7 +89,7 @@ describe('releaseHeld', () => {
     await overdue(dispatched.phaseId(0));
     expect(await releaseHeld(hot, 10)).toBe(1);
     expect(await releaseHeld(hot, 10)).toBe(0);
-    expect(idsOf(await takeBacklog(hot, 10))).toEqual([due.phaseId(0)]);
+    expect(idsOf(await takeBacklog(hot, [{ workspace: 'default', count: 10 }]))).toEqual([due.phaseId(0)]);
   });
 
   it('takes no more than its limit', async () => {
@@ -142,7 +144,7 @@ describe('jobs that may be gone from the queue', () => {
     const flow = await store.make([[]], { priority: 3 });
     await overdue(flow.phaseId(0));
     const outcomes = await Promise.all([dispatchAgain(hot, [ref(flow)]), dispatchAgain(other.hot, [ref(flow)])]);
-    expect(outcomes.flat()).toEqual([{ id: flow.phaseId(0), generation: 2, priority: 3, attempts: 4, delayMs: 0 }]);
+    expect(outcomes.flat()).toEqual([{ id: flow.phaseId(0), generation: 2, workspace: 'default', priority: 3, attempts: 4, delayMs: 0 }]);
     expect(await dispatchAgain(hot, [ref(flow)])).toEqual([]);
     expect(await unclaimed(hot, 10)).toEqual([]);
   });

@@ -2,39 +2,75 @@
 import type { Dispatch, JobRef } from '@millrace/shared';
 import type pg from 'pg';
 import { DISPATCH_GRACE_MS } from './create-flows.ts';
+import { isQueuePaused } from './readiness.ts';
 
-const DISPATCH_COLUMNS = 'p.id, p.generation, p.priority, greatest(1, p.attempt_max - p.attempts) AS attempts';
+const DISPATCH_COLUMNS = 'p.id, p.generation, p.workspace, p.priority, greatest(1, p.attempt_max - p.attempts) AS attempts';
 
-/** Takes up to `limit` phases out of the backlog and answers them most urgent first, oldest first among equals. Safe from any number of processes. */
-export async function takeBacklog(hot: pg.Pool, limit: number): Promise<Dispatch[]> {
-  const result = await hot.query<Dispatch>({
-    name: 'take-backlog',
+/** What waits and may be dispatched: a scan of an index that holds nothing else. */
+const WAITS = "status = 'queued' AND NOT dispatched AND due_at IS NULL AND held IS NULL";
+
+/** Workspaces that have a backlog, the first `limit` after `after` by name, without those whose queue is paused. Costs one look into the index for each. */
+export async function backlogLanes(hot: pg.Pool, { after, limit }: { after: string; limit: number }): Promise<BacklogLane[]> {
+  const result = await hot.query<BacklogLane>({
+    name: 'backlog-lanes',
     text: `
-WITH picked AS (
-  SELECT id FROM millrace.phases WHERE status = 'queued' AND NOT dispatched AND due_at IS NULL ORDER BY priority, id LIMIT $1 FOR UPDATE SKIP LOCKED
-), taken AS (
-  UPDATE millrace.phases p SET dispatched = true, generation = p.generation + 1, due_at = now() + interval '${DISPATCH_GRACE_MS} milliseconds'
-  FROM picked WHERE p.id = picked.id AND p.id = ANY(ARRAY(SELECT id FROM picked))
-  RETURNING ${DISPATCH_COLUMNS}, 0 AS "delayMs"
+WITH RECURSIVE lanes AS (
+  (SELECT workspace, 1 AS position FROM millrace.phases WHERE ${WAITS} AND workspace > $1 ORDER BY workspace LIMIT 1)
+  UNION ALL
+  SELECT n.workspace, l.position + 1 FROM lanes l CROSS JOIN LATERAL (
+    SELECT workspace FROM millrace.phases WHERE ${WAITS} AND workspace > l.workspace ORDER BY workspace LIMIT 1) n
+  WHERE l.position < $2
 )
-SELECT * FROM taken ORDER BY priority, id`,
-    values: [limit],
+SELECT l.workspace, coalesce(w.weight, 1) AS weight FROM lanes l LEFT JOIN millrace.workspaces w ON w.name = l.workspace
+WHERE NOT ${isQueuePaused('l.workspace')} ORDER BY l.position`,
+    values: [after, limit],
   });
   return result.rows;
 }
 
-/** Lets phases whose start time has come into the backlog. Answers how many. */
+export type BacklogLane = { workspace: string; weight: number };
+
+/** Takes phases out of the backlog, up to so many of each workspace, and answers them by workspace in the order of their rank. Safe from any number of processes. */
+export async function takeBacklog(hot: pg.Pool, shares: readonly { workspace: string; count: number }[]): Promise<Dispatch[]> {
+  const result = await hot.query<Dispatch>({
+    name: 'take-backlog',
+    text: `
+WITH picked AS (
+  SELECT p.id FROM unnest($1::text[], $2::int[]) AS s (workspace, count) CROSS JOIN LATERAL (
+    SELECT id FROM millrace.phases WHERE ${WAITS} AND workspace = s.workspace ORDER BY rank, id LIMIT s.count FOR UPDATE SKIP LOCKED) p
+), taken AS (
+  UPDATE millrace.phases p SET dispatched = true, generation = p.generation + 1, due_at = now() + interval '${DISPATCH_GRACE_MS} milliseconds'
+  FROM picked WHERE p.id = picked.id AND p.id = ANY(ARRAY(SELECT id FROM picked))
+  RETURNING ${DISPATCH_COLUMNS}, 0 AS "delayMs", p.rank
+)
+SELECT id, generation, workspace, priority, attempts, "delayMs" FROM taken ORDER BY workspace, rank, id`,
+    values: [shares.map((share) => share.workspace), shares.map((share) => share.count)],
+  });
+  return result.rows;
+}
+
+/** Lets phases whose start time has come into the backlog, or asks for their admission where a limit holds them. Answers how many. */
 export async function releaseHeld(hot: pg.Pool, limit: number): Promise<number> {
-  const result = await hot.query({
+  const result = await hot.query<{ count: number }>({
     name: 'release-held',
     text: `
 WITH due AS (
   SELECT id FROM millrace.phases WHERE due_at <= now() AND status = 'queued' AND NOT dispatched ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+), released AS (
+  UPDATE millrace.phases p SET due_at = NULL FROM due WHERE p.id = due.id AND p.id = ANY(ARRAY(SELECT id FROM due))
+  RETURNING p.flow_id, p.workspace, p.held, p.rate_key
+), admissions AS (
+  INSERT INTO millrace.admissions (workspace, kind, key)
+  SELECT DISTINCT r.workspace, 'limit', f.concurrency_key FROM released r JOIN millrace.flows f ON f.id = r.flow_id AND f.id = ANY(ARRAY(SELECT flow_id FROM released))
+  WHERE r.held = 'limit'
+  UNION SELECT DISTINCT workspace, 'rate', rate_key FROM released WHERE held = 'rate'
+  ORDER BY 1, 2, 3
+  ON CONFLICT DO NOTHING
 )
-UPDATE millrace.phases p SET due_at = NULL FROM due WHERE p.id = due.id AND p.id = ANY(ARRAY(SELECT id FROM due))`,
+SELECT count(*)::int AS count FROM released`,
     values: [limit],
   });
-  return result.rowCount ?? 0;
+  return result.rows[0]?.count ?? 0;
 }
 
 /** `crashes` before this one; `alone`: nothing ran beside it in its process. */

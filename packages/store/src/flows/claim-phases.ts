@@ -2,6 +2,7 @@
 import { groupIdOf, jobIdOf, type JobRef } from '@millrace/shared';
 import type pg from 'pg';
 import { LOGGED_EVENT_JSON, type LoggedEvent } from '../events/logged-event.ts';
+import { isQueuePaused } from './readiness.ts';
 
 export type ClaimedPhase = {
   id: string;
@@ -11,12 +12,18 @@ export type ClaimedPhase = {
   version: number;
   run: number;
   name: string;
+  generation: number;
+  priority: number;
   fence: number;
+  /** The API key that started the flow. */
+  createdBy: string;
   /** 1 for the first attempt. */
   attempt: number;
   attemptMax: number;
   /** How often a process died under it. */
   crashes: number;
+  /** Since when it has been interrupted again and again without an end of its own. */
+  interruptedAt: Date | null;
   input: unknown;
   /** Results of the phases it needs, by name; null when they are too large to come with the claim: read them with readOutputs. */
   outputs: Record<string, unknown> | null;
@@ -33,27 +40,33 @@ export type ClaimResult =
 export type ClaimOutcome = { results: ClaimResult[]; events: LoggedEvent[] };
 
 /** A batch of claims is one answer of the server: what each may bring is bounded, so that all together stay far below the longest string there can be. */
-const OUTPUTS_WITH_CLAIM_BYTES_MAX = 262_144;
+export const OUTPUTS_WITH_CLAIM_BYTES_MAX = 262_144;
 
 const CLAIM = `
 WITH asked AS (
   SELECT * FROM unnest($1::uuid[], $2::int[], $3::uuid[]) AS a (id, generation, flow_id)
 ), locked AS (
-  SELECT id, workspace, name, version, run, status, input, seq_last FROM millrace.flows
+  SELECT id, workspace, name, version, run, status, input, created_by, timeout_ms, ${isQueuePaused('workspace')} AS queue_paused FROM millrace.flows
   WHERE id = ANY($3) ORDER BY id FOR UPDATE
+), parked AS (
+  UPDATE millrace.phases p
+  SET status = 'queued', generation = p.generation + 1, dispatched = false, due_at = NULL, held = CASE WHEN f.status = 'paused' THEN 'pause' END
+  FROM asked a JOIN locked f ON f.id = a.flow_id AND (f.status = 'paused' OR f.queue_paused)
+  WHERE p.id = a.id AND p.id = ANY($1) AND p.generation = a.generation AND p.status IN ('queued', 'retrying')
 ), claimed AS (
   UPDATE millrace.phases p
   SET status = 'running', fence = p.fence + 1, lease_owner = $4, due_at = now() + $5::int * interval '1 millisecond', dispatched = true,
-      alone = false, started_at = clock_timestamp(), error = NULL
-  FROM asked a JOIN locked f ON f.id = a.flow_id AND f.status IN ('queued', 'running', 'waiting')
+      alone = false, awaits = NULL, started_at = clock_timestamp(), error = NULL
+  FROM asked a JOIN locked f ON f.id = a.flow_id AND f.status IN ('queued', 'running', 'waiting') AND NOT f.queue_paused
   WHERE p.id = a.id AND p.id = ANY($1) AND p.generation = a.generation
     AND (p.status = 'queued' OR (p.status = 'retrying' AND p.due_at <= now() + interval '1 second'))
-  RETURNING p.id, p.generation, p.flow_id, p.name, p.fence, p.attempts, p.attempt_max, p.crashes, p.needs, p.started_at
+  RETURNING p.id, p.generation, p.flow_id, p.name, p.fence, p.attempts, p.attempt_max, p.priority, p.crashes, p.interrupted_at, p.needs, p.started_at
 ), starts AS (
   SELECT flow_id, count(*)::int AS count FROM claimed GROUP BY flow_id
 ), flows AS (
   UPDATE millrace.flows f
   SET status = 'running', started_at = coalesce(f.started_at, clock_timestamp()),
+      due_at = CASE WHEN l.status = 'queued' THEN clock_timestamp() + l.timeout_ms * interval '1 millisecond' ELSE f.due_at END,
       seq_last = f.seq_last + s.count + CASE WHEN l.status = 'queued' THEN 1 ELSE 0 END
   FROM starts s JOIN locked l ON l.id = s.flow_id
   WHERE f.id = s.flow_id AND f.id = ANY($3)
@@ -71,10 +84,10 @@ WITH asked AS (
 )
 SELECT (SELECT coalesce(json_agg(json_build_object('generation', c.generation, 'phase', json_build_object(
           'id', c.id, 'flowId', c.flow_id, 'workspace', l.workspace, 'flow', l.name, 'version', l.version, 'run', l.run, 'name', c.name,
-          'fence', c.fence, 'attempt', c.attempts + 1, 'attemptMax', c.attempt_max, 'crashes', c.crashes, 'input', l.input, 'startedAt', c.started_at,
+          'generation', c.generation, 'priority', c.priority, 'createdBy', l.created_by, 'interruptedAt', c.interrupted_at, 'fence', c.fence, 'attempt', c.attempts + 1, 'attemptMax', c.attempt_max, 'crashes', c.crashes, 'input', l.input, 'startedAt', c.started_at,
           'outputs', CASE WHEN cardinality(c.needs) = 0 THEN '{}'
             WHEN (SELECT sum(octet_length(n.output::text)) FROM millrace.phases n WHERE n.id = ANY(c.needs)) > ${OUTPUTS_WITH_CLAIM_BYTES_MAX} THEN NULL
-            ELSE (SELECT coalesce(json_object_agg(n.name, n.output), '{}') FROM millrace.phases n WHERE n.id = ANY(c.needs)) END))), '[]')
+            ELSE (SELECT coalesce(json_object_agg(n.name, n.output) FILTER (WHERE n.status = 'completed'), '{}') FROM millrace.phases n WHERE n.id = ANY(c.needs)) END))), '[]')
         FROM claimed c JOIN locked l ON l.id = c.flow_id) AS claimed,
        (SELECT coalesce(json_agg(${LOGGED_EVENT_JSON} ORDER BY subject_id, seq), '[]')
         FROM logged) AS events`;
@@ -125,7 +138,10 @@ function takeOut<Value>(from: Map<string, Value>, key: string): Value | undefine
 }
 
 function toResult(phase: ClaimedPhase | undefined, untilMs: number | undefined): ClaimResult {
-  if (phase !== undefined) return { kind: 'claimed', phase: { ...phase, startedAt: new Date(phase.startedAt) } };
+  if (phase !== undefined) {
+    const interruptedAt = phase.interruptedAt === null ? null : new Date(phase.interruptedAt);
+    return { kind: 'claimed', phase: { ...phase, startedAt: new Date(phase.startedAt), interruptedAt } };
+  }
   return untilMs === undefined ? { kind: 'stale' } : { kind: 'not-yet', untilMs };
 }
 

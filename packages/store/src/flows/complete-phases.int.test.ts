@@ -52,7 +52,7 @@ describe('a completion', () => {
     const { phaseId } = await store.make([[], [0], [0]], { priority: 3 });
     const { dispatches } = await store.complete(await store.claim([phaseId(0)]));
     expect(dispatches.toSorted((a, b) => (a.id < b.id ? -1 : 1))).toEqual(
-      [1, 2].map((n) => ({ id: phaseId(n), generation: 1, priority: 3, attempts: 4, delayMs: 0 })),
+      [1, 2].map((n) => ({ id: phaseId(n), generation: 1, workspace: 'default', priority: 3, attempts: 4, delayMs: 0 })),
     );
     expect(await store.phase(phaseId(1))).toMatchObject({ status: 'queued', dispatched: true, needs_open: 0, due_at: expect.any(Date) });
   });
@@ -93,7 +93,7 @@ describe("a completion that is not its worker's to write", () => {
     if (phase === undefined) throw new Error('not claimed');
     const before = [await store.story(flowId), await store.phase(phaseId(0))];
     const outcome = await completePhases(store.database.hot, [{ id: phase.id, outputJson: '1', ...forge(phase) }], { dispatch: true });
-    expect(outcome).toEqual({ committed: [false], dispatches: [], events: [] });
+    expect(outcome).toEqual({ committed: [false], continued: [null], dispatches: [], events: [] });
     expect([await store.story(flowId), await store.phase(phaseId(0))]).toEqual(before);
   });
 
@@ -101,7 +101,7 @@ describe("a completion that is not its worker's to write", () => {
     const { flowId, phaseId } = await store.make([[], [0]]);
     const phases = await store.claim([phaseId(0)]);
     expect((await store.complete(phases)).committed).toEqual([true]);
-    expect(await store.complete(phases, 'second')).toEqual({ committed: [false], dispatches: [], events: [] });
+    expect(await store.complete(phases, 'second')).toEqual({ committed: [false], continued: [null], dispatches: [], events: [] });
     expect(await store.flow(flowId)).toMatchObject({ phases_open: 1 });
   });
 

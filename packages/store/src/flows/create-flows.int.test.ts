@@ -30,7 +30,9 @@ describe('createFlows', () => {
       input: { n: 1 },
     });
     expect(await store.story(flowId)).toEqual(['flow.queued', 'phase.queued p0', 'phase.queued p2']);
-    expect(dispatches).toEqual([0, 2].map((n) => ({ id: phaseId(n), generation: 1, priority: 7, attempts: 4, delayMs: 0 })));
+    expect(dispatches).toEqual(
+      [0, 2].map((n) => ({ id: phaseId(n), generation: 1, workspace: 'default', priority: 7, attempts: 4, delayMs: 0 })),
+    );
     expect(await store.phase(phaseId(3))).toMatchObject({
       name: 'p3',
       status: 'pending',

@@ -261,5 +261,12 @@ function directDispatches(entry: Prepared): Dispatch[] {
   return phaseRows(entry)
     .map((row, index) => ({ row, attempts: entry.flow.phases[index]?.attemptMax ?? 1 }))
     .filter(({ row }) => row.direct)
-    .map(({ row, attempts }) => ({ id: row.id, generation: 1, priority: entry.flow.priority, attempts, delayMs: 0 }));
+    .map(({ row, attempts }) => ({
+      id: row.id,
+      generation: 1,
+      workspace: entry.flow.workspace,
+      priority: entry.flow.priority,
+      attempts,
+      delayMs: 0,
+    }));
 }

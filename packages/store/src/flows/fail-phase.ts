@@ -42,7 +42,7 @@ async function markPhase(client: Queryable, failure: PhaseFailure): Promise<Fail
     name: 'fail-phase',
     text: `
 UPDATE millrace.phases
-SET status = CASE WHEN $4::int IS NULL THEN 'failed' ELSE 'retrying' END, attempts = attempts + 1, error = $5, lease_owner = NULL,
+SET status = CASE WHEN $4::int IS NULL THEN 'failed' ELSE 'retrying' END, attempts = attempts + 1, error = $5, lease_owner = NULL, interruptions = 0, interrupted_at = NULL,
     due_at = now() + $4::int * interval '1 millisecond', finished_at = CASE WHEN $4::int IS NULL THEN clock_timestamp() END
 WHERE id = $1 AND fence = $2 AND lease_owner = $3 AND status = 'running'
 RETURNING id, name, attempts, started_at AS run_started_at, due_at`,

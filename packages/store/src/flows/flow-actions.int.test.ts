@@ -112,7 +112,9 @@ describe('retryFlow', () => {
     await store.complete(await store.claim([flow.phaseId(0)]), 'kept');
     await fail(flow.phaseId(1));
     await retry(flow);
-    expect((await takeBacklog(store.database.hot, 10)).map((dispatch) => dispatch.id)).toContain(flow.phaseId(1));
+    expect((await takeBacklog(store.database.hot, [{ workspace: 'default', count: 10 }])).map((dispatch) => dispatch.id)).toContain(
+      flow.phaseId(1),
+    );
     await store.complete(await store.claim([flow.phaseId(1)]), 'again');
     const last = await store.claim([flow.phaseId(2)]);
     expect(last[0]).toMatchObject({ run: 2, attempt: 1, outputs: { p0: 'kept', p1: 'again' } });
@@ -138,7 +140,7 @@ describe('retryFlow', () => {
       retryDelayMs: null,
     });
     expect((await retry(flow)).kind).toBe('done');
-    await takeBacklog(store.database.hot, 10);
+    await takeBacklog(store.database.hot, [{ workspace: 'default', count: 10 }]);
     const [again] = await store.claim([flow.phaseId(1)]);
     expect(again?.fence).toBeGreaterThan(straggler.fence);
     expect((await store.complete([straggler])).committed).toEqual([false]);
@@ -150,7 +152,7 @@ describe('retryFlow', () => {
     await fail(flow.phaseId(1));
     await retry(flow);
     expect(await store.phase(flow.phaseId(2))).toMatchObject({ status: 'pending', needs_open: 2 });
-    await takeBacklog(store.database.hot, 10);
+    await takeBacklog(store.database.hot, [{ workspace: 'default', count: 10 }]);
     await store.complete(await store.claim([flow.phaseId(0), flow.phaseId(1)]));
     expect((await store.phase(flow.phaseId(2))).status).toBe('queued');
   });

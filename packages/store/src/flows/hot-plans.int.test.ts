@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createDatabase, type Database } from '../database.ts';
 import { createStoreFixture, newFlow, WORKER, type StoreFixture } from '../test-support/store-fixture.ts';
-import { dispatchAgain, expiredLeases, postponeCheck, releaseHeld, takeBacklog, unclaimed } from './backlog.ts';
+import { backlogLanes, dispatchAgain, expiredLeases, postponeCheck, releaseHeld, takeBacklog, unclaimed } from './backlog.ts';
 import { claimPhases } from './claim-phases.ts';
 import { completePhases } from './complete-phases.ts';
 import { createFlows } from './create-flows.ts';
@@ -36,7 +36,8 @@ async function runAll(): Promise<void> {
   await releasePhases(probe.hot, [{ id: third.id, fence: third.fence, outcome: 'interrupted', reason: 'test', delayMs: 0 }]);
   await dispatchAgain(probe.hot, [{ id: third.id, generation: 2 }]);
   await postponeCheck(probe.hot, [{ id: third.id, generation: 3 }]);
-  await takeBacklog(probe.hot, 10);
+  await backlogLanes(probe.hot, { after: '', limit: 10 });
+  await takeBacklog(probe.hot, [{ workspace: 'default', count: 10 }]);
   await releaseHeld(probe.hot, 10);
   await expiredLeases(probe.hot, 10);
   await unclaimed(probe.hot, 10);
@@ -101,7 +102,17 @@ describe.each(['before the tables were analysed', 'after'])('hot statements on 1
     expect(
       used.filter(
         (index) =>
-          !['flows_pkey', 'phases_pkey', 'phases_due', 'phases_backlog', 'idempotency_keys_pkey', 'events_pkey'].includes(index ?? ''),
+          ![
+            'flows_pkey',
+            'phases_pkey',
+            'phases_due',
+            'phases_backlog',
+            'idempotency_keys_pkey',
+            'events_pkey',
+            'queue_pauses_pkey',
+            'workspaces_pkey',
+            'admissions_pkey',
+          ].includes(index ?? ''),
       ),
     ).toEqual([]);
   });

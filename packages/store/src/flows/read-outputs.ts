@@ -16,7 +16,7 @@ export async function readOutputs(on: Queryable, phaseId: string): Promise<ReadO
   if (sizeBytes > OUTPUTS_BYTES_MAX) return { kind: 'too-large', sizeBytes };
   const rows = await on.query<{ name: string; output: unknown }>({
     name: 'read-outputs',
-    text: 'SELECT n.name, n.output FROM millrace.phases n WHERE n.id = ANY((SELECT needs FROM millrace.phases WHERE id = $1)::uuid[])',
+    text: "SELECT n.name, n.output FROM millrace.phases n WHERE n.id = ANY((SELECT needs FROM millrace.phases WHERE id = $1)::uuid[]) AND n.status = 'completed'",
     values: [phaseId],
   });
   return { kind: 'read', outputs: Object.fromEntries(rows.rows.map((row) => [row.name, row.output])) };

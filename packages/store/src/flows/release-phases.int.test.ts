@@ -33,7 +33,7 @@ describe('a phase that its worker gives back', () => {
     const { flowId, phaseId } = await store.make([[]], { priority: 9 });
     const outcome = await release(await store.claim([phaseId(0)]), { delayMs: 1_500.4 });
     expect(outcome.released).toEqual([true]);
-    expect(outcome.dispatches).toEqual([{ id: phaseId(0), generation: 2, priority: 9, attempts: 4, delayMs: 1_500 }]);
+    expect(outcome.dispatches).toEqual([{ id: phaseId(0), generation: 2, workspace: 'default', priority: 9, attempts: 4, delayMs: 1_500 }]);
     expect(await store.phase(phaseId(0))).toMatchObject({
       status: 'queued',
       attempts: 0,

@@ -80,7 +80,14 @@ export async function acceptContent(
     };
     if (content.chunks.length > 0) {
       const dispatches = [
-        { id: memberId(received.importId, 0), generation: 1, priority: CHUNK_PRIORITY, attempts: CHUNK_ATTEMPTS, delayMs: 0 },
+        {
+          id: memberId(received.importId, 0),
+          generation: 1,
+          workspace: wanted.workspace,
+          priority: CHUNK_PRIORITY,
+          attempts: CHUNK_ATTEMPTS,
+          delayMs: 0,
+        },
       ];
       return { kind: 'accepted', events: await appendImportEvents(client, received.importId, [queued]), dispatches };
     }

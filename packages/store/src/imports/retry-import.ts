@@ -55,7 +55,7 @@ async function queueFirstOpen(on: Queryable, importId: string): Promise<Dispatch
 UPDATE millrace.import_chunks c
 SET status = 'queued', generation = c.generation + 1, dispatched = true, attempts = 0, crashes = 0, interruptions = 0, due_at = now() + interval '${DISPATCH_GRACE_MS} milliseconds'
 WHERE c.id = (SELECT id FROM millrace.import_chunks WHERE id > $1 AND id <= $2 AND status = 'pending' ORDER BY id LIMIT 1)
-RETURNING c.id, c.generation, ${CHUNK_PRIORITY} AS priority, ${CHUNK_ATTEMPTS} AS attempts, 0 AS "delayMs"`,
+RETURNING c.id, c.generation, c.workspace, ${CHUNK_PRIORITY} AS priority, ${CHUNK_ATTEMPTS} AS attempts, 0 AS "delayMs"`,
     values: [importId, lastMemberId(importId)],
   });
   return result.rows;

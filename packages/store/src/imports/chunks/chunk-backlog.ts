@@ -11,7 +11,7 @@ import { endLostSessions } from './lease-chunks.ts';
 /** A process may die this often under one chunk before the import fails. Generous: a fault of the file shows as a reject, not as a crash. */
 const CRASHES_MAX = 10;
 
-const DISPATCH_COLUMNS = `c.id, c.generation, ${CHUNK_PRIORITY} AS priority, greatest(1, ${CHUNK_ATTEMPTS} - c.attempts) AS attempts, 0 AS "delayMs"`;
+const DISPATCH_COLUMNS = `c.id, c.generation, c.workspace, ${CHUNK_PRIORITY} AS priority, greatest(1, ${CHUNK_ATTEMPTS} - c.attempts) AS attempts, 0 AS "delayMs"`;
 
 /** Running chunks whose lease has run out. */
 export async function expiredChunks(hot: pg.Pool, limit: number): Promise<{ id: string; fence: number }[]> {

@@ -32,7 +32,7 @@ WITH locked AS (
   RETURNING c.id, c.ordinal, c.byte_offset + c.byte_length AS bytes_done, l.chunks_done + 1 AS chunks_done, l.chunks_done + 1 = l.chunks_total AS ended
 ), next AS (
   UPDATE millrace.import_chunks c SET status = 'queued', dispatched = true, generation = c.generation + 1, due_at = now() + interval '${DISPATCH_GRACE_MS} milliseconds'
-  FROM done d WHERE c.id = $10 AND c.status = 'pending' RETURNING c.id, c.generation, ${CHUNK_ATTEMPTS} - c.attempts AS attempts
+  FROM done d WHERE c.id = $10 AND c.status = 'pending' RETURNING c.id, c.generation, c.workspace, ${CHUNK_ATTEMPTS} - c.attempts AS attempts
 ), counted AS (
   UPDATE millrace.imports i
   SET chunks_done = d.chunks_done, bytes_done = CASE WHEN d.ended THEN i.bytes_total ELSE d.bytes_done END, rows_inserted = i.rows_inserted + $5::int, rows_updated = i.rows_updated + $6::int,
@@ -54,7 +54,7 @@ WITH locked AS (
   RETURNING subject_id, seq, workspace, type, phase, at, data
 )
 SELECT (SELECT ended FROM done) AS ended,
-       (SELECT coalesce(json_agg(json_build_object('id', id, 'generation', generation, 'priority', ${CHUNK_PRIORITY}, 'attempts', greatest(1, attempts), 'delayMs', 0)), '[]') FROM next) AS dispatches,
+       (SELECT coalesce(json_agg(json_build_object('id', id, 'generation', generation, 'workspace', workspace, 'priority', ${CHUNK_PRIORITY}, 'attempts', greatest(1, attempts), 'delayMs', 0)), '[]') FROM next) AS dispatches,
        (SELECT coalesce(json_agg(${LOGGED_EVENT_JSON} ORDER BY seq), '[]') FROM logged) AS events`;
 
 /** Runs on the client of the chunk's own transaction, after everything else in it. */

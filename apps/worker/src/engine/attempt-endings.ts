@@ -1,0 +1,133 @@
+// Writes how an attempt ended, each kind of end in its own way, and says what the queue is told and which phase comes next.
+import { LIMITS, storableJson, type RetryPolicy } from '@millrace/shared';
+import type { ClaimedPhase, CompletionOutcome, ContinuedPhase, PhaseCompletion } from '@millrace/store';
+import type { AttemptEnd, EndingAttempt, PhaseRunnerDeps } from './attempt.ts';
+import type { AttemptContext } from './context/create-context.ts';
+import { outcomeOfThrown, retryDelayMs, type PhaseOutcome } from './outcome.ts';
+
+const FINISHED: AttemptEnd = { outcome: { kind: 'finished' }, next: null };
+/** A phase that is interrupted again and again for this long fails an attempt, so that someone hears of it. */
+const INTERRUPTED_MS_MAX = 3_600_000;
+
+export async function writeCompleted(
+  deps: PhaseRunnerDeps,
+  ending: EndingAttempt,
+  { output, attempt, skipped = false }: { output: unknown; attempt?: AttemptContext; skipped?: boolean },
+): Promise<AttemptEnd> {
+  const { running } = ending;
+  const { phase } = running;
+  const json = storableJson(output, LIMITS.outputBytesMax);
+  if (!json.ok) {
+    attempt?.transaction.rollback();
+    const error = { code: 'output-invalid', message: `the result cannot be kept: ${json.problem}` };
+    return writeEnd(deps, { ...ending, outcome: { kind: 'failed', error, permanent: true } });
+  }
+  const continues = ending.goesOn?.() === true;
+  const completion = { id: phase.id, fence: phase.fence, worker: deps.workerId, outputJson: json.text, skipped, continues };
+  try {
+    const { committed, continued } = await commit(deps, attempt, completion);
+    if (!committed) running.stop('lease-lost');
+    deps.onEnd({ phase, outcome: 'completed', committed });
+    return continued === null ? FINISHED : { ...FINISHED, next: nextPhase(phase, continued, { outputJson: json.text, skipped }) };
+  } catch (error) {
+    return writeEnd(deps, { ...ending, outcome: outcomeOfThrown(error, running.stopReason()) });
+  }
+}
+
+type Committed = { committed: boolean; continued: ContinuedPhase | null };
+
+async function commit(deps: PhaseRunnerDeps, attempt: AttemptContext | undefined, completion: PhaseCompletion): Promise<Committed> {
+  if (attempt?.transaction.isOpen() === true) return commitWithTransaction(deps, attempt, completion);
+  // What the handler left unawaited must not open one after its end.
+  attempt?.transaction.rollback();
+  return deps.commits.complete(completion);
+}
+
+async function commitWithTransaction(deps: PhaseRunnerDeps, attempt: AttemptContext, completion: PhaseCompletion): Promise<Committed> {
+  const outcome: CompletionOutcome = await attempt.transaction.commit(async (client) => {
+    const result = await deps.commits.completeWithin(client, completion);
+    return { commit: result.committed[0] === true, result };
+  });
+  const committed = outcome.committed[0] === true;
+  if (committed) deps.commits.announce(outcome);
+  return { committed, continued: outcome.continued[0] ?? null };
+}
+
+// The phase that goes on is of the same flow, so all but its own is known; what needs one result only gets the one at hand.
+function nextPhase(phase: ClaimedPhase, continued: ContinuedPhase, own: { outputJson: string; skipped: boolean }): ClaimedPhase {
+  const { startedAt, outputs, ...rest } = continued;
+  const ownOutputs = () => (own.skipped ? {} : { [phase.name]: JSON.parse(own.outputJson) as unknown });
+  return {
+    ...phase,
+    ...rest,
+    crashes: 0,
+    interruptedAt: null,
+    outputs: outputs === undefined ? ownOutputs() : outputs,
+    startedAt: new Date(startedAt),
+  };
+}
+
+export async function writeEnd(
+  deps: PhaseRunnerDeps,
+  { running, retry, outcome }: EndingAttempt & { outcome: PhaseOutcome },
+): Promise<AttemptEnd> {
+  const { phase } = running;
+  switch (outcome.kind) {
+    case 'failed':
+      return failAttempt(deps, { phase, retry, outcome });
+    case 'interrupted':
+      return interruptAttempt(deps, phase, outcome);
+    case 'suspended': {
+      const suspension = { id: phase.id, fence: phase.fence, worker: deps.workerId, awaits: outcome.awaits };
+      const committed = await deps.commits.suspend(suspension);
+      deps.onEnd({ phase, outcome: outcome.kind, committed });
+      return FINISHED;
+    }
+    case 'abandoned':
+      if (outcome.reason === 'lease-lost') giveBack(deps, phase);
+      deps.onEnd({ phase, outcome: outcome.kind, committed: false });
+      return FINISHED;
+    case 'completed':
+      deps.onEnd({ phase, outcome: outcome.kind, committed: false });
+      return FINISHED;
+  }
+}
+
+// Not trusted any more is not yet taken over: when nobody has, the phase goes back as interrupted rather than count as a crash later.
+// The fence refuses it when someone has.
+function giveBack(deps: PhaseRunnerDeps, phase: ClaimedPhase): void {
+  deps.commits
+    .release({ id: phase.id, fence: phase.fence, outcome: 'interrupted', reason: 'lease-lost', delayMs: 0 })
+    .catch((error: unknown) => {
+      deps.log.debug({ err: error, flowId: phase.flowId }, 'a phase was not given back and will be found by its lease');
+    });
+}
+
+type FailedAttempt = { phase: ClaimedPhase; retry: RetryPolicy; outcome: PhaseOutcome & { kind: 'failed' } };
+
+async function failAttempt(deps: PhaseRunnerDeps, { phase, retry, outcome }: FailedAttempt): Promise<AttemptEnd> {
+  const { error, permanent } = outcome;
+  const retryMs = retryDelayMs({ attempt: phase.attempt, attemptMax: phase.attemptMax, permanent }, retry, deps.random());
+  const committed = await deps.commits.fail({ id: phase.id, fence: phase.fence, worker: deps.workerId, error, retryDelayMs: retryMs });
+  deps.onEnd({ phase, outcome: 'failed', committed });
+  if (!committed) return FINISHED;
+  const { message } = error;
+  return { outcome: retryMs === null ? { kind: 'failed', message } : { kind: 'retry', delayMs: retryMs, message }, next: null };
+}
+
+/** Gives a phase back at no cost. The next delivery is a new job of the next generation; this one has nothing more to do. */
+export async function interruptAttempt(
+  deps: PhaseRunnerDeps,
+  phase: ClaimedPhase,
+  { reason, delayMs }: PhaseOutcome & { kind: 'interrupted' },
+): Promise<AttemptEnd> {
+  const sinceMs = phase.interruptedAt === null ? 0 : deps.clock.nowMs() - phase.interruptedAt.getTime();
+  if (sinceMs > INTERRUPTED_MS_MAX && reason === 'lock-held') {
+    const error = { code: 'lock-held', message: 'the lock it needs was held by others for more than an hour' };
+    const retry = { attempts: phase.attemptMax, backoff: { type: 'fixed', delay: delayMs } } as const;
+    return failAttempt(deps, { phase, retry, outcome: { kind: 'failed', error, permanent: false } });
+  }
+  const committed = await deps.commits.release({ id: phase.id, fence: phase.fence, outcome: 'interrupted', reason, delayMs });
+  deps.onEnd({ phase, outcome: 'interrupted', committed });
+  return FINISHED;
+}

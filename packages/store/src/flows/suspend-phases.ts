@@ -1,0 +1,82 @@
+// Phases that wait without a worker: a handler that sleeps, waits for a signal or for child flows gives its place back, and is queued
+// again when what it waits for has come. It then runs from its start and finds the results of its steps. One statement for many.
+import { groupIdOf, type Dispatch } from '@millrace/shared';
+import type pg from 'pg';
+import { LOGGED_EVENT_JSON, type LoggedEvent } from '../events/logged-event.ts';
+import { DISPATCH_GRACE_MS } from './create-flows.ts';
+import { isQueuePaused } from './readiness.ts';
+
+/** What a suspended phase waits for. `until`: RFC 3339, when it is woken in any case; null: never. */
+export type Awaits =
+  | { kind: 'time'; until: string }
+  | { kind: 'signal'; names: readonly string[]; until: string | null }
+  | { kind: 'children'; until: string | null };
+
+export type PhaseSuspension = { id: string; fence: number; worker: string; awaits: Awaits };
+
+/** `suspended` per entry in order: false when the fence refused it. */
+export type SuspensionOutcome = { suspended: boolean[]; dispatches: Dispatch[]; events: LoggedEvent[] };
+
+// What came while the handler was still on its way here must not be missed: everything that wakes a phase locks its flow first.
+const HAS_COME = `CASE a.awaits->>'kind'
+  WHEN 'time' THEN (a.awaits->>'until')::timestamptz <= now()
+  WHEN 'signal' THEN EXISTS (SELECT FROM millrace.signals s WHERE s.flow_id = a.flow_id AND s.run = l.run AND NOT s.delivered AND s.name IN (SELECT jsonb_array_elements_text(a.awaits->'names')))
+  WHEN 'children' THEN NOT EXISTS (SELECT FROM millrace.flows c WHERE c.parent_phase_id = a.id AND c.parent_run = l.run AND c.child_awaited AND c.status NOT IN ('completed', 'failed', 'cancelled'))
+    OR EXISTS (SELECT FROM millrace.flows c WHERE c.parent_phase_id = a.id AND c.parent_run = l.run AND c.child_awaited AND c.child_policy = 'fail' AND c.status IN ('failed', 'cancelled'))
+  ELSE false END`;
+
+const SUSPEND = `
+WITH asked AS (
+  SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::jsonb[]) AS a (id, fence, flow_id, worker, awaits)
+), locked AS (
+  SELECT id, workspace, run, status, phases_active, ${isQueuePaused('workspace')} AS queue_paused FROM millrace.flows WHERE id = ANY($3) ORDER BY id FOR UPDATE
+), held AS (
+  SELECT a.*, ${HAS_COME} AS has_come, l.status = 'paused' AS paused, l.status <> 'paused' AND NOT l.queue_paused AS free FROM asked a JOIN locked l ON l.id = a.flow_id
+), changed AS (
+  UPDATE millrace.phases p
+  SET status = CASE WHEN h.has_come THEN 'queued' ELSE 'waiting' END, lease_owner = NULL, interruptions = 0, interrupted_at = NULL,
+      generation = p.generation + 1, dispatched = h.has_come AND h.free, held = CASE WHEN h.has_come AND h.paused THEN 'pause' END,
+      awaits = CASE WHEN NOT h.has_come THEN h.awaits END,
+      due_at = CASE WHEN NOT h.has_come THEN (h.awaits->>'until')::timestamptz WHEN h.free THEN now() + interval '${DISPATCH_GRACE_MS} milliseconds' END
+  FROM held h
+  WHERE p.id = h.id AND p.id = ANY($1) AND p.fence = h.fence AND p.status = 'running' AND p.lease_owner = h.worker
+  RETURNING p.id, p.flow_id, p.workspace, p.name, p.status, p.generation, p.priority, greatest(1, p.attempt_max - p.attempts) AS attempts, p.dispatched, h.awaits
+), flows AS (
+  UPDATE millrace.flows f
+  SET seq_last = f.seq_last + c.count, phases_active = f.phases_active - c.waiting,
+      status = CASE WHEN f.phases_active = c.waiting AND f.status = 'running' THEN 'waiting' ELSE f.status END
+  FROM (SELECT flow_id, count(*)::int AS count, (count(*) FILTER (WHERE status = 'waiting'))::int AS waiting FROM changed GROUP BY flow_id) c
+  WHERE f.id = c.flow_id AND f.id = ANY($3)
+  RETURNING f.id, f.seq_last - c.count AS seq_before
+), logged AS (
+  INSERT INTO millrace.events (subject_id, seq, workspace, type, phase, at, data)
+  SELECT c.flow_id, f.seq_before + row_number() OVER (PARTITION BY c.flow_id ORDER BY c.id), c.workspace, 'phase.' || c.status, c.name, clock_timestamp(),
+         CASE WHEN c.status = 'waiting' THEN jsonb_strip_nulls(jsonb_build_object('for', c.awaits->'kind', 'signals', c.awaits->'names', 'until', c.awaits->'until'))
+              ELSE jsonb_build_object('reason', 'woken') END
+  FROM changed c JOIN flows f ON f.id = c.flow_id
+  RETURNING subject_id, seq, workspace, type, phase, at, data
+)
+SELECT (SELECT coalesce(json_agg(id), '[]') FROM changed) AS changed,
+       (SELECT coalesce(json_agg(json_build_object('id', id, 'generation', generation, 'workspace', workspace, 'priority', priority, 'attempts', attempts, 'delayMs', 0)), '[]')
+        FROM changed WHERE dispatched) AS dispatches,
+       (SELECT coalesce(json_agg(${LOGGED_EVENT_JSON} ORDER BY subject_id, seq), '[]') FROM logged) AS events`;
+
+type ChangedRow = { changed: string[]; dispatches: Dispatch[]; events: LoggedEvent[] };
+
+/** Takes phases from their worker until what they wait for has come; those for which it has come already are queued again at once. */
+export async function suspendPhases(hot: pg.Pool, suspensions: readonly PhaseSuspension[]): Promise<SuspensionOutcome> {
+  const result = await hot.query<ChangedRow>({
+    name: 'suspend-phases',
+    text: SUSPEND,
+    values: [
+      suspensions.map((one) => one.id),
+      suspensions.map((one) => one.fence),
+      suspensions.map((one) => groupIdOf(one.id)),
+      suspensions.map((one) => one.worker),
+      suspensions.map((one) => JSON.stringify(one.awaits)),
+    ],
+  });
+  const row = result.rows[0];
+  const changed = new Set(row?.changed);
+  return { suspended: suspensions.map((one) => changed.has(one.id)), dispatches: row?.dispatches ?? [], events: row?.events ?? [] };
+}
