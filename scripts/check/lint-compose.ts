@@ -70,7 +70,9 @@ function serviceFaults(name: string, service: Service, { exists, imageHasHealthc
 // A secret comes from the environment, and the stack does not start without it.
 function secretFaults(service: Service): string[] {
   const variables = Object.entries(service.environment ?? {});
+  // A name without a value is handed through from the environment, where there may be none.
   const direct = variables
+    .filter(([, value]) => value !== null)
     .filter(([key, value]) => secretName.test(key) && !/^\$\{[A-Z_]+:\?.+\}$/.test(String(value)))
     .map(([key]) => `${key} must be \${NAME:?message}`);
   const inUrls = variables

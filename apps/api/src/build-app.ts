@@ -7,9 +7,11 @@ import type { FlowPlanner } from '@millrace/sdk';
 import type { UploadStorage } from '@millrace/storage';
 import {
   cancelFlow,
+  completeCallback,
   createFlows,
   createKey,
   createKeyOnce,
+  failCallback,
   findKey,
   listFlows,
   listKeys,
@@ -25,6 +27,7 @@ import type { Express } from 'express';
 import { createAuthenticator, type Authenticator } from './auth/authenticator.ts';
 import { BOARD_PATH, createQueueBoard } from './board/queue-board.ts';
 import { createFlowAcceptor } from './flows/accept-flow.ts';
+import { createCallbackActions } from './flows/callback-actions.ts';
 import { createFlowActions } from './flows/flow-actions.ts';
 import { createFlowIntake, type FlowDispatch, type FlowIntake } from './flows/flow-intake.ts';
 import { createProgressReader } from './flows/latest-progress.ts';
@@ -34,6 +37,7 @@ import { createCursors, type Cursors } from './http/input/cursors.ts';
 import type { InstanceLoader } from './http/load-instance.ts';
 import type { Route } from './http/route.ts';
 import type { ApiMetrics } from './metrics/api-metrics.ts';
+import { callbackRoutes } from './routes/callback-routes.ts';
 import { datasetRoutes } from './routes/dataset-routes.ts';
 import { docsRoutes } from './routes/docs-routes.ts';
 import { eventRoutes, type EventRoutesDeps } from './routes/event-routes.ts';
@@ -125,7 +129,7 @@ function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
   const actions = createFlowActions({
     cancelFlow: (target) => cancelFlow(database, target),
     retryFlow: (target) => retryFlow(database, target),
-    sendSignal: (signal) => sendSignal(database, signal),
+    sendSignal: (signal) => sendSignal(database, signal, (flow) => deps.planner.declaresSignal(flow, signal.name)),
     updates: deps.updates,
     dispatch: (dispatches) => {
       deps.dispatch.send([...dispatches]);
@@ -148,6 +152,7 @@ function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
       sendSignal: actions.sendSignal,
       readAnswer: flowReader({ readFlow: (target) => readFlow(database.main, target), readProgress }),
     }),
+    ...callbackPart(deps),
     ...flowBatchRoutes({ acceptor, intake, log }),
     ...eventRoutes({ hub: deps.hub, database, cursors, readHead: (kind, id, workspace) => readHead(database, { kind, id, workspace }) }),
     ...datasetRoutes({ database, cursors }),
@@ -168,6 +173,19 @@ function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
     }),
   ];
   return [...routes, ...docsRoutes(routes, API_VERSION)];
+}
+
+function callbackPart({ database, updates, dispatch, log }: BuildAppDeps): Route[] {
+  const actions = createCallbackActions({
+    completeCallback: (answer) => completeCallback(database, answer),
+    failCallback: (failure) => failCallback(database, failure),
+    updates,
+    dispatch: (dispatches) => {
+      dispatch.send([...dispatches]);
+    },
+    log,
+  });
+  return callbackRoutes(actions);
 }
 
 function importPart(deps: BuildAppDeps, cursors: Cursors): Route[] {

@@ -11,14 +11,16 @@ import {
   type Service,
 } from '@millrace/process';
 import { createJobConsumer, type DeliveryOutcome } from '@millrace/queue';
-import type { FlowRegistry } from '@millrace/sdk';
+import { createFlowPlanner, type FlowRegistry } from '@millrace/sdk';
 import { ensureSelftestTable, waitForSchema } from '@millrace/store';
-import { createFlowEngine } from './engine/create-flow-engine.ts';
+import { createFlowEngine, type FlowEngine } from './engine/create-flow-engine.ts';
+import type { EventPublisher } from './engine/event-publisher.ts';
 import type { Isolation } from './engine/isolation.ts';
 import { createImportEngine } from './imports/create-import-engine.ts';
 import { createImportReconciler } from './imports/import-reconciler.ts';
 import { importedOpener } from './imports/imported-opener.ts';
-import { createIsolatedPhases } from './isolated/isolated-phases.ts';
+import { createIsolatedPhases, type IsolatedPhases } from './isolated/isolated-phases.ts';
+import { createChildrenLoop } from './services/children.ts';
 import { createControlListener } from './services/control-listener.ts';
 import { createFlowDispatcher } from './services/dispatcher.ts';
 import { createReconciler } from './services/reconciler.ts';
@@ -42,18 +44,34 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
   const { database, dispatcher, publisher, queue } = connections;
   const onPass = metrics.passEnded;
   const flowDispatcher = createFlowDispatcher({ database, dispatcher, windowMax: config.dispatchWindow, log, onPass });
+  const registry = await loadRegistry(config);
+  const children = createChildrenLoop({
+    database,
+    publisher,
+    dispatch: flowDispatcher.dispatch,
+    announceCancel: (flowId) => connections.updates.publishControl({ type: 'cancel', flowId }),
+    log,
+    onPass,
+  });
+  const onFreed = (freed: { children: boolean }) => {
+    if (freed.children) children.wake();
+  };
   const isolated = createIsolatedPhases({
     ...connections,
     concurrency: config.isolatedConcurrency,
     dispatch: flowDispatcher.dispatch,
+    onFreed,
     log,
   });
   const flows = createFlowEngine({
     ...connections,
-    registry: await loadRegistry(config),
+    registry,
+    planner: createFlowPlanner(registry),
     dispatch: flowDispatcher.dispatch,
+    onFreed,
     openImported: importedOpener(database),
     runIsolated: isolated.run,
+    http: { callbackUrl: `${config.publicUrl}/v1/callbacks`, secret: config.httpSecret },
     clock: systemClock,
     log,
     concurrency: config.flowConcurrency,
@@ -80,12 +98,18 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
     concurrency: config.importConcurrency,
     handle: (job) => enterAndHandle(flows.isolation, () => imports.handle(job)),
   });
+  registerGauges(metrics, { flows, isolated, publisher });
+  const metricsServer =
+    config.metricsPort === undefined ? [] : [createMetricsServer({ metrics, port: config.metricsPort, host: config.host })];
+  return { flowDispatcher, flows, isolated, imports, importConsumer, reconciler, children, metricsServer };
+}
+
+type Gauged = { flows: FlowEngine; isolated: IsolatedPhases; publisher: EventPublisher };
+
+function registerGauges(metrics: WorkerMetrics, { flows, isolated, publisher }: Gauged): void {
   metrics.gauge('millrace_phases_running', 'Phases this worker runs now.', () => flows.running.list().length);
   metrics.gauge('millrace_isolated_processes', 'Processes of isolated phases that run now.', isolated.count);
   metrics.gauge('millrace_doorbells_failed', 'Event messages that could not be published.', publisher.failedCount);
-  const metricsServer =
-    config.metricsPort === undefined ? [] : [createMetricsServer({ metrics, port: config.metricsPort, host: config.host })];
-  return { flowDispatcher, flows, isolated, imports, importConsumer, reconciler, metricsServer };
 }
 
 // Chunks stay out while a suspect phase runs alone in this process.
@@ -108,6 +132,7 @@ function start({ config, log }: ProcessFrame, connections: WorkerConnections, en
     flows.leaseKeeper,
     engines.isolated,
     engines.reconciler,
+    engines.children,
     flowDispatcher,
     flows.consumer,
     importConsumer,

@@ -32,6 +32,8 @@ describe('loadConfig', () => {
       dispatchWindow: 2_000,
       stopTimeoutMs: 20_000,
       metricsPort: undefined,
+      publicUrl: 'http://127.0.0.1:8080',
+      httpSecret: undefined,
       maxUploadBytes: 10 * 1024 ** 3,
       maxRecordBytes: 16 * 1024 ** 2,
     });
@@ -54,6 +56,19 @@ describe('loadConfig', () => {
       metricsPort: 9_100,
       redisPrefix: '{t-1}',
     });
+  });
+
+  it('tells services outside the port that the API has, unless it is told where they reach it', () => {
+    expect(configOf({ MILLRACE_PORT: '9000' }).publicUrl).toBe('http://127.0.0.1:9000');
+    expect(configOf({ MILLRACE_PORT: '9000', MILLRACE_PUBLIC_URL: 'https://flows.example.com/millrace/' }).publicUrl).toBe(
+      'https://flows.example.com/millrace',
+    );
+  });
+
+  it('takes one secret for requests, or the old and the new one', () => {
+    const [one, other] = ['whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', `whsec_${Buffer.alloc(64, 7).toString('base64')}`];
+    expect(configOf({ MILLRACE_HTTP_SECRET: one }).httpSecret).toBe(one);
+    expect(configOf({ MILLRACE_HTTP_SECRET: `${one} ${other}` }).httpSecret).toBe(`${one} ${other}`);
   });
 
   it('treats an empty value as one that is not set', () => {
@@ -108,6 +123,10 @@ describe('loadConfig', () => {
     ['MILLRACE_ADMIN_KEY', 'mr_hush-hush with a blank in it'],
     ['MILLRACE_ADMIN_KEYS', 'mr_hush-hush'],
     ['MILLRACE_PORT', 'hush-hush'],
+    ['MILLRACE_PUBLIC_URL', 'ftp://hush-hush'],
+    ['MILLRACE_PUBLIC_URL', 'https://hush:hush@api.test'],
+    ['MILLRACE_HTTP_SECRET', 'hush-hush'],
+    ['MILLRACE_HTTP_SECRET', 'whsec_hush'],
     ['MILLRACE_LOG_LEVEL', 'hush-hush'],
     ['MILLRACE_REDIS_PREFIX', 'hush-hush'],
     ['MILLRACE_SELFTEST', 'hush-hush'],

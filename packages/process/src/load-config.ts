@@ -13,6 +13,16 @@ const url = (protocols: readonly string[]) =>
       `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
     );
 
+const baseUrl = url(['http:', 'https:'])
+  .refine((text) => !/[?#@]/.test(text), 'must have no user name, query or fragment')
+  .transform((text) => text.replace(/\/+$/, ''));
+const signingSecrets = z
+  .string()
+  .regex(
+    /^\s*whsec_[A-Za-z0-9+/]{32,86}={0,2}(\s+whsec_[A-Za-z0-9+/]{32,86}={0,2})*\s*$/,
+    'must be whsec_ and 24 to 64 bytes in base64; several separated by blanks while one replaces the other',
+  );
+
 const schema = z.object({
   DATABASE_URL: url(['postgres:', 'postgresql:']),
   REDIS_URL: url(['redis:', 'rediss:']).optional(),
@@ -41,6 +51,8 @@ const schema = z.object({
   MILLRACE_DISPATCH_WINDOW: integer(10, 100_000).default(2_000),
   MILLRACE_STOP_TIMEOUT_MS: integer(500, 600_000).default(20_000),
   MILLRACE_METRICS_PORT: integer(0, 65_535).optional(),
+  MILLRACE_PUBLIC_URL: baseUrl.optional(),
+  MILLRACE_HTTP_SECRET: signingSecrets.optional(),
   MILLRACE_MAX_UPLOAD_BYTES: integer(1, Number.MAX_SAFE_INTEGER).default(10 * 1024 ** 3),
   MILLRACE_MAX_RECORD_BYTES: integer(1_024, 256 * 1024 ** 2).default(16 * 1024 ** 2),
 });
@@ -68,6 +80,10 @@ export type Config = {
   stopTimeoutMs: number;
   /** Port of a worker's own /metrics and health; none when absent. */
   metricsPort: number | undefined;
+  /** Where services outside reach the API, without a slash at its end; part of the callback address of http phases. */
+  publicUrl: string;
+  /** Signs the requests of http phases that have no secret of their own. */
+  httpSecret: string | undefined;
   maxUploadBytes: number;
   maxRecordBytes: number;
 };
@@ -105,6 +121,8 @@ function toConfig(values: z.infer<typeof schema>): Config {
     dispatchWindow: values.MILLRACE_DISPATCH_WINDOW,
     stopTimeoutMs: values.MILLRACE_STOP_TIMEOUT_MS,
     metricsPort: values.MILLRACE_METRICS_PORT,
+    publicUrl: values.MILLRACE_PUBLIC_URL ?? `http://127.0.0.1:${values.MILLRACE_PORT}`,
+    httpSecret: values.MILLRACE_HTTP_SECRET,
     maxUploadBytes: values.MILLRACE_MAX_UPLOAD_BYTES,
     maxRecordBytes: values.MILLRACE_MAX_RECORD_BYTES,
   };

@@ -29,6 +29,25 @@ export type ImportedRows = {
   batches(): AsyncIterable<readonly Record<string, string | null>[]>;
 };
 
+export type StartOptions = {
+  /** Tells this child from others that the same phase starts. Default: the flow's name and the number of the call; give one when calls may change their order. */
+  key?: string;
+  /** True: the phase waits for the child's end, without a worker. Default true. */
+  wait?: boolean;
+  /** What the child's failure means: `fail` this phase too; `continue`: the result says so; `ignore`: it counts as done. Default fail. */
+  onFailure?: 'fail' | 'continue' | 'ignore';
+  priority?: number;
+  tags?: Readonly<Record<string, string>>;
+};
+
+/** A child flow. `status` is `started` when it is not waited for; `outputs` are the results of its phases by name. */
+export type ChildFlow = {
+  id: string;
+  status: 'started' | 'completed' | 'failed' | 'cancelled';
+  outputs: Record<string, unknown>;
+  error?: { code: string; message: string };
+};
+
 export type PhaseContext<Input = unknown, Outputs = Record<string, unknown>> = {
   readonly flowId: string;
   readonly phase: string;
@@ -47,6 +66,22 @@ export type PhaseContext<Input = unknown, Outputs = Record<string, unknown>> = {
   progress(fraction: number, message?: string, detail?: unknown): void;
   /** Runs `fn` once and keeps its result with the phase: a later attempt gets the kept result. At most 1 MiB as JSON. */
   step<T>(name: string, fn: () => Promise<T> | T): Promise<T>;
+  /**
+   * Waits for this long without a worker. Also survives restarts: the handler runs again from its start, and what it did in steps is not done
+   * again. What runs beside a wait must be a step. Not inside of `step`.
+   */
+  sleep(duration: Duration): Promise<void>;
+  /**
+   * Waits for a signal to this flow, without a worker, and answers what was sent. One that came before is taken at once; it can come before
+   * the handler waits when the definition names it in `signals`.
+   * @throws SignalTimeout when it has not come in time.
+   */
+  waitFor<T = unknown>(signal: string, options?: { timeout?: Duration }): Promise<T>;
+  /**
+   * Starts a child flow, once however often the phase is tried, and waits for its end without a worker. Call it many times with Promise.all
+   * to fan out. @throws ChildFlowFailed when it failed and that is this phase's failure too.
+   */
+  start(flow: string, input: unknown, options?: StartOptions): Promise<ChildFlow>;
   /** Holds a lock shared by all processes while `fn` runs. Throws when it cannot be had. `fence` rises with every holder. */
   lock<T>(resource: string, fn: (lease: { signal: AbortSignal; fence: number }) => Promise<T> | T, options?: LockOptions): Promise<T>;
   /**

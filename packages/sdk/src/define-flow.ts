@@ -48,16 +48,39 @@ export type RunDefinition<Input = unknown, Output = unknown> = WorkOptions<Input
   isolate?: boolean | { memoryMb?: number };
 };
 
-/** A phase in any language: a signed request to a service (Standard Webhooks), whose answer, at once or by callback, is the output. */
+/** What a service is sent as JSON, and what `body` of an http phase is made from. */
+export type HttpMessage<Input = unknown> = PhaseFacts<Input> & {
+  flowId: string;
+  flow: string;
+  version: number;
+  phase: string;
+  run: number;
+  /** 1 for the first attempt. The header webhook-id is the same for every delivery of one attempt. */
+  attempt: number;
+  /** The same for every attempt of this phase in this run. */
+  idempotencyKey: string;
+  /** Where to send the result of an answer with 202, and the bearer token that allows it. */
+  callback: { url: string; token: string };
+};
+
+/**
+ * A phase in any language: a signed POST to a service (Standard Webhooks), whose answer, at once or by callback, is the output.
+ * `timeout` and `lock` hold for the request; a phase that waits for its callback holds neither a lock nor a worker.
+ */
 export type HttpDefinition<Input = unknown> = WorkOptions<Input> & {
   http: {
+    /** http: or https:, without a user name or password in it. Redirects are not followed. */
     url: string | ((facts: PhaseFacts<Input>) => string);
-    /** Default: flowId, phase, attempt, input and outputs. */
-    body?: (facts: PhaseFacts<Input>) => unknown;
-    headers?: Readonly<Record<string, string>>;
-    /** Signs the request: `whsec_` and base64, as Standard Webhooks has it. A function, so that it is read when needed and kept nowhere. */
+    /** Makes the JSON body from the message that is sent by default. At most 16 MiB. */
+    body?: (message: HttpMessage<Input>) => unknown;
+    /** Sent as well. A function is called for every request, so that secrets are read when they are needed and kept nowhere. */
+    headers?: Readonly<Record<string, string>> | (() => Readonly<Record<string, string>>);
+    /**
+     * Signs the request: `whsec_` and 24 to 64 bytes in base64, as Standard Webhooks has it; several, separated by blanks, while one replaces
+     * the other. Default: MILLRACE_HTTP_SECRET of the worker. Without either the phase fails: nothing is sent unsigned.
+     */
     secret?: () => string | undefined;
-    /** How long an answer with 202 leaves for the callback. Default 24 h. */
+    /** How long an answer with 202 leaves for the callback. Default 24 h, at most 24 days. */
     callbackTimeout?: Duration;
   };
 };

@@ -24,6 +24,8 @@ export type FlowPlan =
 export type FlowPlanner = {
   /** Plans a new flow of the latest version, or of `version`. */
   plan(name: string, input: unknown, version?: number): FlowPlan;
+  /** Whether the definition says that its handlers wait for this signal. */
+  declaresSignal(flow: { name: string; version: number }, signal: string): boolean;
 };
 
 export function createFlowPlanner(registry: FlowRegistry): FlowPlanner {
@@ -36,6 +38,7 @@ export function createFlowPlanner(registry: FlowRegistry): FlowPlanner {
     return known;
   };
   return {
+    declaresSignal: ({ name, version }, signal) => registry.get(name, version)?.signals?.includes(signal) === true,
     plan: (name, input, version) => {
       const definition = registry.get(name, version);
       if (definition === undefined) return { kind: 'unknown-flow' };

@@ -1,9 +1,10 @@
 // What users import to write flows.
-export type { ImportedRows, LockOptions, LogLevel, PhaseContext, PhaseLog, TransactionClient } from './context.ts';
+export type { ChildFlow, ImportedRows, LockOptions, LogLevel, PhaseContext, PhaseLog, StartOptions, TransactionClient } from './context.ts';
 export { defineFlow, definePhase } from './define-flow.ts';
 export type {
   FlowDefinition,
   HttpDefinition,
+  HttpMessage,
   PhaseDefinition,
   PhaseFacts,
   PhaseHandler,
@@ -17,8 +18,10 @@ export { createFlowPlanner } from './flow-planner.ts';
 export type { FlowPlan, FlowPlanner, PlannedFlow } from './flow-planner.ts';
 export { limitNameOf, windowsOf } from './rate-limits.ts';
 export type { PlannedWindow } from './rate-limits.ts';
+export { headerProblems, urlProblems } from './http-problems.ts';
 export { createFlowRegistry } from './registry.ts';
 export type { FlowRegistry } from './registry.ts';
 export { phaseTable, planPhases } from './plan-phases.ts';
 export type { FlowFault, PhasePlan, PlannedPhase } from './plan-phases.ts';
 export { isPermanentError, PermanentError } from './permanent-error.ts';
+export { ChildFlowFailed, SignalTimeout } from './wait-errors.ts';

@@ -1,6 +1,7 @@
 // Turns a definition and an input into the phases that will be rows: order, needs, limits. Refuses what does not fit together.
 import { DEFAULT_RETRY, durationMs, LIMITS, type Duration } from '@millrace/shared';
-import type { FlowDefinition, PhaseDefinition, PhaseTable, WaitDefinition, WorkOptions } from './define-flow.ts';
+import type { FlowDefinition, HttpDefinition, PhaseDefinition, PhaseTable, WaitDefinition, WorkOptions } from './define-flow.ts';
+import { httpProblems } from './http-problems.ts';
 import { limitFaults, rateKeyOf } from './rate-limits.ts';
 
 /** `signal` and `waitTimeoutMs` are null for a phase that runs a handler; a timeout of null waits for ever. */
@@ -69,6 +70,7 @@ function phaseFaults<Input>(table: PhaseTable<Input>, names: readonly string[]):
       ...nameProblems(name),
       ...needProblems(table, phase),
       ...('waitFor' in phase ? waitProblems(phase) : runProblems(phase)),
+      ...('http' in phase ? requestProblems(phase) : []),
     ];
     return problems.map((message) => ({ phase: name, message }));
   });
@@ -106,6 +108,10 @@ function isolateProblems<Input>(phase: WorkOptions<Input> & { isolate?: boolean 
   const memoryMb = typeof phase.isolate === 'object' ? phase.isolate.memoryMb : undefined;
   if (memoryMb === undefined || (Number.isInteger(memoryMb) && memoryMb >= ISOLATED_MB.min && memoryMb <= ISOLATED_MB.max)) return [];
   return [`isolate.memoryMb must be an integer from ${ISOLATED_MB.min} to ${ISOLATED_MB.max}`];
+}
+
+function requestProblems<Input>({ http }: HttpDefinition<Input>): string[] {
+  return [...httpProblems(http), ...durationProblems({ 'http.callbackTimeout': http.callbackTimeout })];
 }
 
 function retryProblems<Input>(phase: WorkOptions<Input>): string[] {

@@ -15,6 +15,10 @@ export {
   takeBacklog,
   unclaimed,
 } from './flows/backlog.ts';
+export { mintCallbackToken } from './flows/callback-token.ts';
+export type { CallbackRight } from './flows/callback-token.ts';
+export { awaitCallback, completeCallback, failCallback, failOverdueCallbacks } from './flows/callbacks.ts';
+export type { CallbackFailure, CallbackOutcome, CallbackWait } from './flows/callbacks.ts';
 export { cancelFlow } from './flows/cancel-flow.ts';
 export type { FlowActionOutcome } from './flows/cancel-flow.ts';
 export { cancelledAmong, closeUnanswered, fillReceipts } from './flows/cancellations.ts';
@@ -22,6 +26,8 @@ export type { CancelledHow, CancelReceipt } from './flows/cancellations.ts';
 export { claimPhases } from './flows/claim-phases.ts';
 export type { ClaimedPhase, ClaimOutcome, ClaimResult } from './flows/claim-phases.ts';
 export { completePhases } from './flows/complete-phases.ts';
+export { CHILD_DEPTH_MAX, orphans, readChildOutputs, readChildren, settleChildren, startChildren } from './flows/children.ts';
+export type { Child, ChildPolicy, NewChild, Parent } from './flows/children.ts';
 export { suspendPhases } from './flows/suspend-phases.ts';
 export type { Awaits, PhaseSuspension } from './flows/suspend-phases.ts';
 export { wakePhases } from './flows/wake-phases.ts';
@@ -42,7 +48,7 @@ export { isCondemned, markAlone, quarantinePhase, SUSPECT_CRASHES } from './flow
 export { releasePhases } from './flows/release-phases.ts';
 export type { PhaseRelease, ReleaseOutcome } from './flows/release-phases.ts';
 export { retryFlow } from './flows/retry-flow.ts';
-export { deliverKept, sendSignal, undeliveredSignals } from './flows/signals.ts';
+export { deliverKept, readSignal, sendSignal, undeliveredSignals } from './flows/signals.ts';
 export type { NewSignal, SignalOutcome } from './flows/signals.ts';
 export { readSteps, saveStep } from './flows/steps.ts';
 export { readInstance } from './instance.ts';

@@ -5,7 +5,7 @@ import { defineFlow, type PhaseContext } from '@millrace/sdk';
 import { z } from 'zod';
 
 const input = z.strictObject({
-  mode: z.enum(['work', 'obey', 'ignore', 'block', 'exit', 'crash', 'reject', 'hoard', 'print', 'breed', 'fail']),
+  mode: z.enum(['work', 'obey', 'ignore', 'block', 'exit', 'crash', 'reject', 'hoard', 'print', 'breed', 'fail', 'wait']),
   isolate: z.boolean().default(true),
   memoryMb: z.int().optional(),
   attempts: z.int().default(1),
@@ -51,6 +51,11 @@ const BEHAVIOURS: Record<Input['mode'], Behaviour> = {
     const grandchild = spawn(process.execPath, ['-e', 'setInterval(() => undefined, 1000)'], { stdio: 'ignore' });
     await ctx.step('grandchild', () => grandchild.pid ?? 0);
     return delay(FOR_EVER_MS);
+  },
+  wait: async (ctx) => {
+    await ctx.sleep('300ms');
+    const child = await ctx.start('selftest.noop', {});
+    return { child, pid: process.pid };
   },
   fail: () => {
     throw new Error('it fails as asked');

@@ -52,7 +52,7 @@ export function createFlowActions(deps: FlowActionsDeps): FlowActions {
 }
 
 /** One message per subject, its events as a JSON array. */
-function messagesOf(events: readonly LoggedEvent[]): UpdateMessage[] {
+export function messagesOf(events: readonly LoggedEvent[]): UpdateMessage[] {
   const bySubject = Map.groupBy(events, (event) => event.subjectId);
   return [...bySubject].map(([subjectId, group]) => ({
     workspace: group[0]?.workspace ?? '',

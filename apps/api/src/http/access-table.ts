@@ -1,8 +1,11 @@
 // The one table of who may do what: every operation with the role it needs. A route that is not listed here does not compile.
 import type { Role } from '@millrace/shared';
 
-/** `public`: anybody. `loopback-or-viewer`: anybody from this machine, others need a key. A role includes those above it. */
-export type Access = Role | 'public' | 'loopback-or-viewer';
+/**
+ * `public`: anybody. `loopback-or-viewer`: anybody from this machine, others need a key. `callback-token`: whoever has the token that a
+ * service was sent; it is no key, and good for nothing else. A role includes those above it.
+ */
+export type Access = Role | 'public' | 'loopback-or-viewer' | 'callback-token';
 
 export const ACCESS_TABLE = {
   createFlow: 'operator',
@@ -12,6 +15,7 @@ export const ACCESS_TABLE = {
   cancelFlow: 'operator',
   retryFlow: 'operator',
   sendSignal: 'operator',
+  answerCallback: 'callback-token',
   readFlowProgress: 'viewer',
   readFlowEvents: 'viewer',
   listDatasets: 'viewer',

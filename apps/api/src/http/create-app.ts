@@ -13,7 +13,7 @@ import express, {
 import type { Authenticator } from '../auth/authenticator.ts';
 import { ACCESS_TABLE } from './access-table.ts';
 import { openExchange, type Exchange } from './exchange.ts';
-import { addressFault, findCaller, isApiPath, isLoopback } from './find-caller.ts';
+import { addressFault, bearerOf, findCaller, isApiPath, isCallbackPath, isLoopback } from './find-caller.ts';
 import type { Route } from './route.ts';
 import { allowedMethods, routeOf, serveRoute } from './serve-route.ts';
 
@@ -60,12 +60,21 @@ function frontLayer(deps: AppDeps): RequestHandler {
       exchange.fail(fault.error, fault.status);
       return;
     }
-    if (!isApiPath(request.url)) {
-      next();
-      return;
-    }
-    identify(exchange, deps, next);
+    if (!isApiPath(request.url)) next();
+    else if (isCallbackPath(request.url)) requireBearer(exchange, next);
+    else identify(exchange, deps, next);
   };
+}
+
+// What the token is good for is found out when it is used.
+function requireBearer(exchange: Exchange, next: () => void): void {
+  try {
+    bearerOf(exchange.req);
+  } catch (error) {
+    exchange.fail(error);
+    return;
+  }
+  next();
 }
 
 // Calls `next` in the same turn when the key is known already.

@@ -25,6 +25,23 @@ export function isApiPath(url: string): boolean {
   return url.startsWith('/v1') && (url.length === 3 || url[3] === '/' || url[3] === '?');
 }
 
+/** Below /v1, but opened by a token of the request that is answered rather than by a key. */
+export const CALLBACK_PATH = '/v1/callbacks';
+
+export function isCallbackPath(url: string): boolean {
+  return url === CALLBACK_PATH || url.startsWith(`${CALLBACK_PATH}?`);
+}
+
+/**
+ * The text after `Bearer` of the only Authorization header.
+ * @throws AppError unauthorized
+ */
+export function bearerOf(request: IncomingMessage): string {
+  const token = /^Bearer ([\x21-\x7e]+)$/i.exec(request.headers.authorization ?? '')?.[1];
+  if (token === undefined || hasTwo(request.rawHeaders, 'authorization')) throw new AppError('unauthorized');
+  return token;
+}
+
 /** True when the connection comes from this machine itself. Headers that claim an address are ignored. */
 export function isLoopback(request: IncomingMessage): boolean {
   const address = request.socket.remoteAddress ?? '';

@@ -1,7 +1,7 @@
 // The OpenAPI 3.1 document, made from the routes and their schemas: what is not in a route is not in the document, and the reverse.
 import { ERROR_TABLE, problemSchema, type ErrorCode } from '@millrace/shared';
 import { z } from 'zod';
-import { ACCESS_TABLE } from '../http/access-table.ts';
+import { ACCESS_TABLE, type Access } from '../http/access-table.ts';
 import type { Route, RouteBody, RouteResponse } from '../http/route.ts';
 import { createSchemaCollector, type JsonSchema, type SchemaCollector } from './schema-collector.ts';
 
@@ -50,7 +50,10 @@ export function buildDocument(routes: readonly Route[], version: string): OpenAp
     tags: [...new Set(routes.map((route) => route.tag))].map((name) => ({ name })),
     paths,
     components: {
-      securitySchemes: { apiKey: { type: 'http', scheme: 'bearer', description: '`Authorization: Bearer mr_…`' } },
+      securitySchemes: {
+        apiKey: { type: 'http', scheme: 'bearer', description: '`Authorization: Bearer mr_…`' },
+        callbackToken: { type: 'http', scheme: 'bearer', description: '`Authorization: Bearer mrcb_…`' },
+      },
       schemas: schemas.components(),
     },
   };
@@ -58,19 +61,30 @@ export function buildDocument(routes: readonly Route[], version: string): OpenAp
 
 function operation(route: Route, schemas: SchemaCollector): Record<string, unknown> {
   const access = ACCESS_TABLE[route.operationId];
-  const open = access === 'public' || access === 'loopback-or-viewer';
   const parameters = [...pathParameters(route), ...queryParameters(route, schemas), ...headerParameters(route)];
-  const needs = open ? (access === 'public' ? '' : 'Open to this machine; others need a key.') : `Needs the role ${access}.`;
   return {
     operationId: route.operationId,
     summary: route.summary,
-    description: [route.description, needs].filter(Boolean).join('\n\n'),
+    description: [route.description, needsOf(access)].filter(Boolean).join('\n\n'),
     tags: [route.tag],
-    ...(open ? { security: access === 'public' ? [] : [{}, { apiKey: [] }] } : {}),
+    ...securityOf(access),
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(route.body === undefined ? {} : { requestBody: requestBody(route.body, schemas) }),
     responses: { ...successes(route, schemas), ...problems(route, schemas) },
   };
+}
+
+function needsOf(access: Access): string {
+  if (access === 'public') return '';
+  if (access === 'loopback-or-viewer') return 'Open to this machine; others need a key.';
+  return access === 'callback-token' ? 'Needs the token of the request that is answered, and no key.' : `Needs the role ${access}.`;
+}
+
+/** Of an operation that is not simply opened by a key. */
+function securityOf(access: Access): { security?: Record<string, string[]>[] } {
+  if (access === 'public') return { security: [] };
+  if (access === 'loopback-or-viewer') return { security: [{}, { apiKey: [] }] };
+  return access === 'callback-token' ? { security: [{ callbackToken: [] }] } : {};
 }
 
 function pathParameters(route: Route): unknown[] {
@@ -154,7 +168,7 @@ export function problemCodes(route: Route): ErrorCode[] {
   return [
     ...new Set([
       ...COMMON_ERRORS,
-      ...(access === 'public' ? [] : KEY_ERRORS),
+      ...(access === 'public' ? [] : access === 'callback-token' ? (['unauthorized'] as const) : KEY_ERRORS),
       ...(route.query === undefined ? [] : QUERY_ERRORS),
       ...(route.body?.kind === 'json' || route.body?.kind === 'batch' ? BODY_ERRORS : []),
       ...(route.path.includes('{') ? (['not-found'] as const) : []),

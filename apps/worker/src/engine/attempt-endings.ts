@@ -83,6 +83,9 @@ export async function writeEnd(
       deps.onEnd({ phase, outcome: outcome.kind, committed });
       return FINISHED;
     }
+    case 'waiting':
+      deps.onEnd({ phase, outcome: outcome.kind, committed: outcome.committed });
+      return FINISHED;
     case 'abandoned':
       if (outcome.reason === 'lease-lost') giveBack(deps, phase);
       deps.onEnd({ phase, outcome: outcome.kind, committed: false });
@@ -107,7 +110,8 @@ type FailedAttempt = { phase: ClaimedPhase; retry: RetryPolicy; outcome: PhaseOu
 
 async function failAttempt(deps: PhaseRunnerDeps, { phase, retry, outcome }: FailedAttempt): Promise<AttemptEnd> {
   const { error, permanent } = outcome;
-  const retryMs = retryDelayMs({ attempt: phase.attempt, attemptMax: phase.attemptMax, permanent }, retry, deps.random());
+  const policyMs = retryDelayMs({ attempt: phase.attempt, attemptMax: phase.attemptMax, permanent }, retry, deps.random());
+  const retryMs = policyMs === null ? null : (outcome.retryAfterMs ?? policyMs);
   const committed = await deps.commits.fail({ id: phase.id, fence: phase.fence, worker: deps.workerId, error, retryDelayMs: retryMs });
   deps.onEnd({ phase, outcome: 'failed', committed });
   if (!committed) return FINISHED;

@@ -4,11 +4,12 @@ import { withTimeout, type Clock, type Logger, type Loop } from '@millrace/proce
 import { createJobConsumer, type JobConsumer, type QueueConnectionOptions } from '@millrace/queue';
 import type { Keys, Locks, UpdatePublisher } from '@millrace/redis';
 import type { Dispatch } from '@millrace/shared';
-import type { FlowRegistry } from '@millrace/sdk';
+import type { FlowPlanner, FlowRegistry } from '@millrace/sdk';
 import type { Database } from '@millrace/store';
 import { createCancelReceipts } from './cancel-receipts.ts';
 import type { ContextDeps } from './context/create-context.ts';
 import type { EventPublisher } from './event-publisher.ts';
+import { createHttpPhases, type HttpSettings } from './http/http-phases.ts';
 import type { RunIsolated } from './isolated-run.ts';
 import { createIsolation, type Isolation } from './isolation.ts';
 import { createLeaseKeeper } from './lease-keeper.ts';
@@ -26,10 +27,13 @@ export type FlowEngineDeps = {
   updates: UpdatePublisher;
   publisher: EventPublisher;
   registry: FlowRegistry;
+  planner: FlowPlanner;
   dispatch(dispatches: readonly Dispatch[]): void;
+  onFreed(freed: { children: boolean; admissions: boolean }): void;
   openImported: ContextDeps['openImported'];
   /** Without it, isolated phases run in this process like all others. */
   runIsolated?: RunIsolated;
+  http: HttpSettings;
   clock: Clock;
   log: Logger;
   workerId: string;
@@ -76,7 +80,7 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
     commits,
     running,
     isolation,
-    definitions: createPhaseDefinitions(deps.registry),
+    definitions: createPhaseDefinitions(deps.registry, createHttpPhases({ ...deps, commits })),
     random: Math.random,
     onEnd: (end) => {
       if (!end.committed) running.refused(end.phase);

@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { PermanentError } from '@millrace/sdk';
 import { AppError, DEFAULT_RETRY } from '@millrace/shared';
-import { LockUnavailable, outcomeOfThrown, PhaseStopped, retryDelayMs, timeoutError, type StopReason } from './outcome.ts';
+import { AttemptEnded, LockUnavailable, outcomeOfThrown, PhaseStopped, retryDelayMs, timeoutError, type StopReason } from './outcome.ts';
 
 const failure = (thrown: unknown) => {
   const outcome = outcomeOfThrown(thrown, undefined);
@@ -128,6 +128,20 @@ describe("what is nobody's failure", () => {
 
   it('does not cover other errors of the table', () => {
     expect(failure(new AppError('validation')).error.code).toBe('validation');
+  });
+});
+
+describe('what a stand-in for a handler knows', () => {
+  it('is how the attempt ended, unless somebody told it to stop', () => {
+    const outcome = { kind: 'failed', error: { code: 'http-503', message: 'no' }, permanent: false, retryAfterMs: 5 } as const;
+    expect(outcomeOfThrown(new AttemptEnded(outcome), undefined)).toEqual(outcome);
+    expect(outcomeOfThrown(new AttemptEnded(outcome), 'shutdown')).toMatchObject({ kind: 'interrupted' });
+  });
+
+  it('is told in any case when it is written already', () => {
+    const outcome = { kind: 'waiting', committed: true } as const;
+    for (const stopped of [undefined, 'shutdown', 'soft-timeout', 'lease-lost', 'cancelled'] as const)
+      expect(outcomeOfThrown(new AttemptEnded(outcome), stopped)).toEqual(outcome);
   });
 });
 

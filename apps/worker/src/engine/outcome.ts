@@ -9,7 +9,10 @@ export type StopReason = 'cancelled' | 'lease-lost' | 'shutdown' | 'soft-timeout
 
 export type PhaseOutcome =
   | { kind: 'completed'; output: unknown }
-  | { kind: 'failed'; error: PhaseError; permanent: boolean }
+  /** `retryAfterMs`: when the next attempt may begin, instead of what the phase's policy says. */
+  | { kind: 'failed'; error: PhaseError; permanent: boolean; retryAfterMs?: number }
+  /** Waits for a callback and holds no worker; it is written already, or was refused. */
+  | { kind: 'waiting'; committed: boolean }
   /** Goes back to the queue at no cost. */
   | { kind: 'interrupted'; reason: string; delayMs: number }
   /** Waits without a worker, and runs from its start when what it waits for has come. */
@@ -24,6 +27,16 @@ export class PhaseStopped extends Error {
     super(`the phase was told to stop: ${reason}`);
     this.name = 'PhaseStopped';
     this.reason = reason;
+  }
+}
+
+/** Thrown by our own parts that stand in for a handler and know how the attempt ended. */
+export class AttemptEnded extends Error {
+  readonly outcome: PhaseOutcome;
+  constructor(outcome: PhaseOutcome) {
+    super(`the attempt ended: ${outcome.kind}`);
+    this.name = 'AttemptEnded';
+    this.outcome = outcome;
   }
 }
 
@@ -42,9 +55,13 @@ const DEPENDENCY_RETRY_MS = 2_000;
 
 /** What a thrown value means for the attempt, given why the handler was told to stop, if it was. */
 export function outcomeOfThrown(thrown: unknown, stopped: StopReason | undefined): PhaseOutcome {
+  const ended = quietly(() => (thrown instanceof AttemptEnded ? thrown.outcome : undefined));
+  // Written already, so whatever came in between came too late.
+  if (ended?.kind === 'waiting') return ended;
   if (stopped === 'cancelled' || stopped === 'lease-lost') return { kind: 'abandoned', reason: stopped };
   if (stopped === 'shutdown') return { kind: 'interrupted', reason: 'shutdown', delayMs: 0 };
   if (stopped !== undefined) return { kind: 'failed', error: timeoutError(stopped), permanent: false };
+  if (ended !== undefined) return ended;
   if (!isError(thrown))
     return {
       kind: 'failed',

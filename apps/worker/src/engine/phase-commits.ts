@@ -1,9 +1,19 @@
 // Writes how attempts ended: completions and releases combined, failures one by one; then rings the doorbell and dispatches what became ready.
 import { setTimeout as delay } from 'node:timers/promises';
 import { createMicroBatcher, type Logger } from '@millrace/process';
-import type { Dispatch } from '@millrace/shared';
-import { asAppError, completePhases, failPhase, isDataFault, isTransient, releasePhases, suspendPhases } from '@millrace/store';
+import { isEndEvent, type Dispatch } from '@millrace/shared';
+import {
+  asAppError,
+  awaitCallback,
+  completePhases,
+  failPhase,
+  isDataFault,
+  isTransient,
+  releasePhases,
+  suspendPhases,
+} from '@millrace/store';
 import type {
+  CallbackWait,
   CompletionOutcome,
   ContinuedPhase,
   Database,
@@ -25,6 +35,8 @@ export type PhaseCommits = {
   release(release: PhaseRelease): Promise<boolean>;
   /** False when the fence refused it. */
   suspend(suspension: PhaseSuspension): Promise<boolean>;
+  /** Parks the phase until its service calls back. */
+  awaitCallback(wait: CallbackWait): Promise<boolean>;
   drain(): Promise<void>;
 };
 
@@ -32,6 +44,8 @@ export type PhaseCommitsDeps = {
   database: Database;
   publisher: EventPublisher;
   dispatch: (dispatches: readonly Dispatch[]) => void;
+  /** Something ended that others wait for: child flows, or places under a key. */
+  onFreed(freed: { children: boolean; admissions: boolean }): void;
   /** Of phases that are gone on with. */
   leaseMs: number;
   log: Logger;
@@ -43,9 +57,11 @@ const OUTAGE_WAIT_MS = 60_000;
 const OUTAGE_RETRY_MS = 500;
 
 export function createPhaseCommits(deps: PhaseCommitsDeps): PhaseCommits {
-  const announce = (outcome: Pick<CompletionOutcome, 'events' | 'dispatches'>) => {
+  const announce = (outcome: Pick<CompletionOutcome, 'events' | 'dispatches'> & Partial<CompletionOutcome>) => {
     deps.publisher.publish(outcome.events);
     deps.dispatch(outcome.dispatches);
+    const freed = { children: outcome.endedChildren === true, admissions: outcome.admissions === true };
+    if (freed.children || freed.admissions) deps.onFreed(freed);
   };
   const completions = createMicroBatcher<PhaseCompletion, { committed: boolean; continued: ContinuedPhase | null }>({
     ...BATCH,
@@ -79,10 +95,16 @@ export function createPhaseCommits(deps: PhaseCommitsDeps): PhaseCommits {
     fail: async (failure) => {
       const outcome = await throughOutage(() => failPhase(deps.database, failure));
       deps.publisher.publish(outcome.events);
+      if (outcome.events.some((event) => isEndEvent(event.type))) deps.onFreed({ children: true, admissions: true });
       return outcome.committed;
     },
     release: (release) => releases.add(release),
     suspend: (suspension) => suspensions.add(suspension),
+    awaitCallback: async (wait) => {
+      const outcome = await throughOutage(() => awaitCallback(deps.database, wait));
+      deps.publisher.publish(outcome.events);
+      return outcome.committed;
+    },
     drain: async () => {
       await completions.drain();
       await releases.drain();

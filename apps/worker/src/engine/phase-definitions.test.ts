@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { createFlowRegistry, defineFlow } from '@millrace/sdk';
+import { createFlowRegistry, defineFlow, type PhaseContext } from '@millrace/sdk';
 import { memberId, newGroupId } from '@millrace/shared';
 import type { ClaimedPhase } from '@millrace/store';
 import { z } from 'zod';
@@ -16,7 +16,14 @@ const fan = defineFlow({
   }),
   phases: ({ width }) => Object.fromEntries(Array.from({ length: width }, (_, index) => [`leaf-${index}`, { run }])),
 });
-const definitions = createPhaseDefinitions(createFlowRegistry([fan]));
+const service = defineFlow({
+  name: 'service',
+  version: 1,
+  input: z.unknown(),
+  phases: { call: { http: { url: 'http://a.test' } }, wait: { waitFor: { signal: 'go' } } },
+});
+// As the part that makes requests would answer, told apart by the name of the phase.
+const definitions = createPhaseDefinitions(createFlowRegistry([fan, service]), { asRun: (_, { name }) => ({ run: () => name }) });
 const phase = (changes: Partial<ClaimedPhase> = {}): ClaimedPhase => {
   const flowId = newGroupId();
   return {
@@ -47,11 +54,17 @@ describe('the code for a claimed phase', () => {
     expect(definitions.find(phase())).toEqual({ kind: 'found', definition: { run }, input: { width: 3 } });
   });
 
+  it('of one that calls a service is what makes the request', () => {
+    const found = definitions.find(phase({ flow: 'service', version: 1, name: 'call' }));
+    expect(found.kind === 'found' && found.definition.run({} as PhaseContext)).toBe('call');
+  });
+
   it.each<[string, Partial<ClaimedPhase>, string]>([
     ['the flow', { flow: 'other' }, 'unknown-flow'],
     ['the version, older', { version: 1 }, 'unknown-version'],
     ['the version, newer', { version: 3 }, 'unknown-version'],
     ['the phase', { name: 'leaf-3' }, 'unknown-phase'],
+    ['a phase that waits for a signal', { flow: 'service', version: 1, name: 'wait' }, 'unknown-phase'],
     ['a phase named like a method of every object', { name: 'toString' }, 'unknown-phase'],
   ])('is not found when %s is not known here', (_, changes, reason) => {
     expect(definitions.find(phase(changes))).toEqual({ kind: 'unknown', reason });

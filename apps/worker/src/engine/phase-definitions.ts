@@ -1,6 +1,7 @@
 // Finds the code for a claimed phase: the definition of its flow in the flow's version, and the phase made for its input.
 import { phaseTable, type FlowRegistry, type PhaseDefinition, type RunDefinition } from '@millrace/sdk';
 import type { ClaimedPhase } from '@millrace/store';
+import type { HttpPhases } from './http/http-phases.ts';
 
 export type FoundPhase =
   | { kind: 'found'; definition: RunDefinition; input: unknown }
@@ -13,7 +14,8 @@ const CACHED_FLOWS_MAX = 500;
 
 type Prepared = { input: unknown; table: Readonly<Record<string, PhaseDefinition>> };
 
-export function createPhaseDefinitions(registry: FlowRegistry): PhaseDefinitions {
+/** @param http turns phases that call a service into such that run a handler */
+export function createPhaseDefinitions(registry: FlowRegistry, http: HttpPhases): PhaseDefinitions {
   const cache = new Map<string, Prepared>();
   const prepare = (phase: ClaimedPhase, definition: NonNullable<ReturnType<FlowRegistry['get']>>): Prepared => {
     const known = cache.get(phase.flowId);
@@ -33,9 +35,9 @@ export function createPhaseDefinitions(registry: FlowRegistry): PhaseDefinitions
       const { input, table } = prepare(phase, definition);
       const found = Object.hasOwn(table, phase.name) ? table[phase.name] : undefined;
       // A phase that waits for a signal is never dispatched.
-      return found === undefined || !('run' in found)
+      return found === undefined || 'waitFor' in found
         ? { kind: 'unknown', reason: 'unknown-phase' }
-        : { kind: 'found', definition: found, input };
+        : { kind: 'found', definition: 'http' in found ? http.asRun(found, phase) : found, input };
     },
   };
 }

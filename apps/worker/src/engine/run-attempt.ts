@@ -50,7 +50,7 @@ async function runFound(deps: PhaseRunnerDeps, { running, found, goesOn }: Start
   const wanted = isWanted(found, facts);
   if (wanted !== true) return endUnwanted(deps, { running, retry, goesOn }, wanted);
   const attempt = createContext(deps, running, facts);
-  const outcome = await runHandler(running, withPhaseLock(found), attempt.ctx);
+  const outcome = await runHandler(running, withPhaseLock(found), attempt);
   return finishAttempt(deps, { running, retry, goesOn }, { attempt, outcome });
 }
 
@@ -131,6 +131,7 @@ async function finishAttempt(
     return writeCompleted(deps, ending, { output: outcome.output, attempt });
   }
   attempt.transaction.rollback();
+  if (outcome.kind === 'suspended') attempt.leave();
   if (outcome.kind === 'abandoned') attempt.abandon();
   else await attempt.flush();
   return writeEnd(deps, { ...ending, outcome });

@@ -1,12 +1,17 @@
 // Runs a handler within its time limits. In one process nobody can be killed, so whoever does not stop in time is left behind:
 // his slot is free again, and the fence refuses what he commits later.
 import type { PhaseContext, RunDefinition } from '@millrace/sdk';
+import type { Awaits } from '@millrace/store';
 import { outcomeOfThrown, timeoutError, type PhaseOutcome, type StopReason } from './outcome.ts';
 import type { RunningPhase } from './running-phases.ts';
 import { STOP_GRACE_MS, timeLimits } from './time-limits.ts';
 
 /** Calls the handler and answers how the attempt ended. Never rejects. */
-export async function runHandler(running: RunningPhase, definition: RunDefinition, ctx: PhaseContext): Promise<PhaseOutcome> {
+export async function runHandler(
+  running: RunningPhase,
+  definition: RunDefinition,
+  { ctx, suspended }: { ctx: PhaseContext; suspended: Promise<Awaits> },
+): Promise<PhaseOutcome> {
   const limits = timeLimits(definition);
   const leftBehind = Promise.withResolvers<PhaseOutcome>();
   const timers = [
@@ -27,7 +32,11 @@ export async function runHandler(running: RunningPhase, definition: RunDefinitio
     );
   });
   try {
-    return await Promise.race([settle(running, definition, ctx), leftBehind.promise]);
+    const waits = suspended.then((awaits): PhaseOutcome => {
+      const reason = running.stopReason();
+      return reason === undefined ? { kind: 'suspended', awaits } : outcomeOfThrown(undefined, reason);
+    });
+    return await Promise.race([settle(running, definition, ctx), leftBehind.promise, waits]);
   } finally {
     for (const timer of timers) clearTimeout(timer);
   }

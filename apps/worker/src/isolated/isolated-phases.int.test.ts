@@ -56,6 +56,19 @@ describe('an isolated phase', () => {
     expect(first).not.toBe(second);
   });
 
+  it('gives its process back while it waits, for a time or for a child flow, and goes on in another', async () => {
+    const flow = await run({ mode: 'wait' });
+    expect(flow).toMatchObject({
+      status: 'completed',
+      phases: [{ attempts: 1 }, {}],
+      outputs: { bad: { child: { status: 'completed' } } },
+    });
+    const [first, last] = [await steps.kept(flow.id, 'pid-1'), (flow.outputs['bad'] as { pid: number }).pid];
+    expect(last).not.toBe(first);
+    await dead(first);
+    await dead(last);
+  }, 20_000);
+
   it('obeys its soft limit', async () => {
     const flow = await run({ mode: 'obey', soft: 100 });
     expect(flow).toMatchObject({ status: 'failed', error: { code: 'timeout', message: 'the attempt was stopped at its soft time limit' } });

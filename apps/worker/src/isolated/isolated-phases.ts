@@ -7,6 +7,7 @@ import type { IsolatedEnd, RunIsolated } from '../engine/isolated-run.ts';
 import { outcomeOfThrown, timeoutError, type PhaseOutcome } from '../engine/outcome.ts';
 import type { RunningPhase } from '../engine/running-phases.ts';
 import { STOP_GRACE_MS, timeLimits, type TimeLimits } from '../engine/time-limits.ts';
+import type { Freed } from './messages.ts';
 import { startPhaseProcess, type Death, type PhaseProcess } from './phase-process.ts';
 import { createSlots } from './slots.ts';
 
@@ -21,6 +22,7 @@ export type IsolatedPhasesDeps = {
   /** Processes at a time. */
   concurrency: number;
   dispatch(dispatches: readonly Dispatch[]): void;
+  onFreed(freed: Freed): void;
   log: Logger;
 };
 
@@ -37,13 +39,7 @@ export function createIsolatedPhases(deps: IsolatedPhasesDeps): IsolatedPhases {
   const begin = (running: RunningPhase, definition: RunDefinition): PhaseProcess | undefined => {
     const log = logOf(deps.log, running);
     try {
-      return startPhaseProcess({
-        memoryMb: memoryOf(definition),
-        log,
-        onDispatch: ({ dispatches }) => {
-          deps.dispatch(dispatches);
-        },
-      });
+      return startPhaseProcess({ memoryMb: memoryOf(definition), log, worker: deps });
     } catch (error) {
       log.error({ err: error }, 'a process for an isolated phase could not be started');
       return undefined;

@@ -12,9 +12,14 @@ export type FromChild =
   | { type: 'started' }
   /** What a commit made ready: jobs that the worker puts into the queue. */
   | { type: 'dispatch'; dispatches: readonly Dispatch[] }
+  /** A commit ended something that others wait for. */
+  | { type: 'freed'; freed: Freed }
   /** Why the process is about to end. */
   | { type: 'fault'; message: string }
   | { type: 'ended'; outcome: PhaseOutcome['kind']; committed: boolean; delivery: DeliveryOutcome };
+
+/** As PhaseCommits announces it. */
+export type Freed = { children: boolean; admissions: boolean };
 
 const MARK = 'millrace.isolated';
 

@@ -2,8 +2,9 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from '@millrace/process';
+import type { Dispatch } from '@millrace/shared';
 import { killGroup } from './kill-group.ts';
-import { bodyOf, marked, type FromChild, type ToChild } from './messages.ts';
+import { bodyOf, marked, type Freed, type FromChild, type ToChild } from './messages.ts';
 import { createProcessOutput } from './process-output.ts';
 
 export type Report = Extract<FromChild, { type: 'ended' }>;
@@ -35,7 +36,8 @@ export type PhaseProcessOptions = {
   /** What its heap may grow to; undefined: what Node allows itself. */
   memoryMb: number | undefined;
   log: Logger;
-  onDispatch(message: Extract<FromChild, { type: 'dispatch' }>): void;
+  /** What its commits leave to the worker to do. */
+  worker: { dispatch(dispatches: readonly Dispatch[]): void; onFreed(freed: Freed): void };
 };
 
 const MAIN = fileURLToPath(new URL('child-main.ts', import.meta.url));
@@ -47,7 +49,7 @@ const KILLED_WITHIN_MS = 2_000;
 const EXIT_WITHIN_MS = 5_000;
 
 /** @throws Error when the system refuses a process in one of the ways that Node does not report as its death. */
-export function startPhaseProcess({ memoryMb, log, onDispatch }: PhaseProcessOptions): PhaseProcess {
+export function startPhaseProcess({ memoryMb, log, worker }: PhaseProcessOptions): PhaseProcess {
   const child = forkChild(memoryMb);
   const output = createProcessOutput(log);
   const started = Promise.withResolvers<void>();
@@ -66,7 +68,8 @@ export function startPhaseProcess({ memoryMb, log, onDispatch }: PhaseProcessOpt
   child.on('message', (message) => {
     const body = bodyOf<FromChild>(message);
     if (body?.type === 'started') started.resolve();
-    if (body?.type === 'dispatch') onDispatch(body);
+    if (body?.type === 'dispatch') worker.dispatch(body.dispatches);
+    if (body?.type === 'freed') worker.onFreed(body.freed);
     if (body?.type === 'fault') fault = body.message;
     if (body?.type !== 'ended') return;
     end.resolve(body);

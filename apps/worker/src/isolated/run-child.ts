@@ -3,10 +3,11 @@
 import { loadFlows } from '@millrace/flows';
 import { createLogger, systemClock, type Config, type Logger } from '@millrace/process';
 import { LIMITS } from '@millrace/shared';
-import type { FlowRegistry } from '@millrace/sdk';
+import { createFlowPlanner, type FlowRegistry } from '@millrace/sdk';
 import { importedOpener } from '../imports/imported-opener.ts';
 import type { PhaseRunnerDeps } from '../engine/attempt.ts';
 import { createIsolation } from '../engine/isolation.ts';
+import type { HttpPhases } from '../engine/http/http-phases.ts';
 import type { PhaseClaims } from '../engine/phase-claims.ts';
 import { createPhaseCommits } from '../engine/phase-commits.ts';
 import { createPhaseDefinitions, type PhaseDefinitions } from '../engine/phase-definitions.ts';
@@ -18,6 +19,13 @@ import type { ParentLink, Task } from './parent-link.ts';
 
 /** No lease is begun here: what this attempt makes ready goes through the queue. */
 const NOT_GONE_ON_WITH = 0;
+
+// What calls a service has no handler that could be isolated.
+const NO_HTTP_PHASES: HttpPhases = {
+  asRun: () => {
+    throw new Error('a phase that calls a service runs in the worker');
+  },
+};
 
 /** Runs the attempt that the worker hands over, and reports how it ended. @throws what a worker would not survive either. */
 export async function runChild({ config, link }: { config: Config; link: ParentLink }): Promise<void> {
@@ -34,7 +42,13 @@ export async function runChild({ config, link }: { config: Config; link: ParentL
   const dispatch: PhaseRunnerDeps['dispatch'] = (dispatches) => {
     if (dispatches.length > 0) void link.send({ type: 'dispatch', dispatches });
   };
-  const commits = createPhaseCommits({ ...connections, log, dispatch, leaseMs: NOT_GONE_ON_WITH });
+  const commits = createPhaseCommits({
+    ...connections,
+    log,
+    dispatch,
+    onFreed: (freed) => void link.send({ type: 'freed', freed }),
+    leaseMs: NOT_GONE_ON_WITH,
+  });
   const runner = createPhaseRunner({
     ...runnerDeps({ connections, registry, task, log }),
     dispatch,
@@ -60,7 +74,8 @@ function runnerDeps({ connections, registry, task, log }: Parts): Omit<PhaseRunn
     log,
     workerId: task.workerId,
     claims: alreadyClaimed(task),
-    definitions: withoutHardLimit(createPhaseDefinitions(registry)),
+    definitions: withoutHardLimit(createPhaseDefinitions(registry, NO_HTTP_PHASES)),
+    planner: createFlowPlanner(registry),
     isolation: createIsolation({ clock: systemClock }),
     openImported: importedOpener(connections.database),
     clock: systemClock,

@@ -8,6 +8,7 @@ import {
   deliverKept,
   dispatchAgain,
   expiredLeases,
+  failOverdueCallbacks,
   failOverdueWait,
   isCondemned,
   overdueWaits,
@@ -17,6 +18,7 @@ import {
   releasePhases,
   unclaimed,
   undeliveredSignals,
+  wakePhases,
   type Database,
 } from '@millrace/store';
 import type { EventPublisher } from '../engine/event-publisher.ts';
@@ -44,7 +46,7 @@ export function createReconciler(deps: ReconcilerDeps): Loop {
     log: deps.log,
     onPass: deps.onPass,
     runOnce: async () => {
-      const steps = [recoverLost, releaseDue, redispatchMissing, endWaits, closeReceipts, reconcileImports];
+      const steps = [recoverLost, releaseDue, redispatchMissing, endWaits, endCallbacks, closeReceipts, reconcileImports];
       const results = [];
       for (const step of steps) results.push(await settle(() => step(deps)));
       // One step that fails must not keep the others from their work; the pass as a whole has failed all the same.
@@ -99,12 +101,23 @@ async function endWaits({ database, publisher, dispatch }: ReconcilerDeps): Prom
     dispatch(outcome.dispatches);
   }
   const overdue = await overdueWaits(database.hot, ROWS_MAX);
-  for (const id of overdue) publisher.publish((await failOverdueWait(database, id)).events);
+  for (const { id, suspended } of overdue) if (suspended === null) publisher.publish((await failOverdueWait(database, id)).events);
+  const sleepers = overdue.filter(({ suspended }) => suspended !== null).map(({ id }) => id);
+  const woken = await wakePhases(database.hot, { ids: sleepers, reason: 'time', onlyDue: true });
+  publisher.publish(woken.events);
+  dispatch(woken.dispatches);
   return Math.max(kept.length, overdue.length);
 }
 
 function closeReceipts({ database }: ReconcilerDeps): Promise<number> {
   return closeUnanswered(database.main, { afterMs: RECEIPT_ANSWER_MS, limit: ROWS_MAX });
+}
+
+async function endCallbacks({ database, publisher, dispatch }: ReconcilerDeps): Promise<number> {
+  const overdue = await failOverdueCallbacks(database, ROWS_MAX);
+  publisher.publish(overdue.events);
+  dispatch(overdue.dispatches);
+  return overdue.count;
 }
 
 async function redispatchMissing({ database, dispatcher, dispatch, log }: ReconcilerDeps): Promise<number> {

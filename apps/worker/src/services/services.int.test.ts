@@ -4,7 +4,7 @@ import { createLogger, type Loop } from '@millrace/process';
 import { createJobDispatcher, type JobDispatcher } from '@millrace/queue';
 import { createSubscriberConnection, createSubscriptions, type RedisClient } from '@millrace/redis';
 import { jobIdOf, memberId, type JobRef } from '@millrace/shared';
-import { claimPhases, createFlows, type ClaimedPhase } from '@millrace/store';
+import { awaitCallback, claimPhases, createFlows, type ClaimedPhase } from '@millrace/store';
 import { eventually } from '@millrace/testing';
 import { createEventPublisher } from '../engine/event-publisher.ts';
 import { createRunningPhases } from '../engine/running-phases.ts';
@@ -195,6 +195,21 @@ describe('the reconciler', () => {
     const { again } = await startReconciler();
     await again();
     expect(await phaseRow(flowId)).toMatchObject({ status: 'running', generation: 1 });
+  });
+
+  it('ends the wait for a callback that does not come, and has the phase tried again', async () => {
+    const [flowId = ''] = await accept(1, { dispatch: true });
+    const id = onlyPhase(flowId);
+    const { results } = await claimPhases(test.database.hot, [{ id, generation: 1 }], { worker: 'w', leaseMs: 10_000 });
+    const fence = results[0]?.kind === 'claimed' ? results[0].phase.fence : 0;
+    await awaitCallback(test.database, { id, fence, worker: 'w', timeoutMs: 0, backoff: { type: 'fixed', delay: 5_000 } });
+    const { again } = await startReconciler();
+    await eventually(async () => {
+      expect(await isThere({ id, generation: 2 })).toBe(true);
+    });
+    await again();
+    expect(await phaseRow(flowId)).toMatchObject({ status: 'retrying', generation: 2, attempts: 1 });
+    expect((await test.events(flowId)).at(-1)).toMatchObject({ type: 'phase.retrying', data: { error: { code: 'callback-timeout' } } });
   });
 
   it('dispatches again what is missing from the queue, a retry included, and only that', async () => {

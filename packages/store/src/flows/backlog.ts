@@ -86,14 +86,14 @@ export async function expiredLeases(hot: pg.Pool, limit: number): Promise<LostCl
   return result.rows.map((row) => ({ ...row, fence: Number(row.fence) }));
 }
 
-/** Waiting phases whose time is over. */
-export async function overdueWaits(hot: pg.Pool, limit: number): Promise<string[]> {
-  const result = await hot.query<{ id: string }>({
+/** Waiting phases whose time is over. `suspended`: by its handler, which is to be woken; null: it waits for a signal and has failed. */
+export async function overdueWaits(hot: pg.Pool, limit: number): Promise<{ id: string; suspended: string | null }[]> {
+  const result = await hot.query<{ id: string; suspended: string | null }>({
     name: 'overdue-waits',
-    text: "SELECT id FROM millrace.phases WHERE due_at <= now() AND status = 'waiting' ORDER BY due_at LIMIT $1",
+    text: "SELECT id, awaits->>'kind' AS suspended FROM millrace.phases WHERE due_at <= now() AND status = 'waiting' AND awaits->>'kind' IS DISTINCT FROM 'callback' ORDER BY due_at LIMIT $1",
     values: [limit],
   });
-  return result.rows.map((row) => row.id);
+  return result.rows;
 }
 
 /** Dispatched phases, or retries past their time, that nobody claimed within the grace time: their jobs may be gone from Redis. */

@@ -38,6 +38,10 @@ export type CompletionOutcome = {
   continued: (ContinuedPhase | null)[];
   dispatches: Dispatch[];
   events: LoggedEvent[];
+  /** A child flow has ended: its parent may have to be told. */
+  endedChildren: boolean;
+  /** A key is to be looked at for who comes next. */
+  admissions: boolean;
 };
 
 /** Phases that one completion may send straight to Redis per flow; a wider fan-out is fed in by the dispatcher. */
@@ -54,7 +58,7 @@ const COMPLETE = `
 WITH asked AS (
   SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::jsonb[], $4::uuid[], $5::text[], $7::boolean[], $8::boolean[]) AS a (id, fence, output, flow_id, worker, skipped, continues)
 ), locked AS (
-  SELECT id, workspace, status, phases_open, phases_active, phases_failed, admitted, concurrency_key FROM millrace.flows WHERE id = ANY($4) ORDER BY id FOR UPDATE
+  SELECT id, workspace, status, phases_open, phases_active, phases_failed, admitted, concurrency_key, parent_phase_id FROM millrace.flows WHERE id = ANY($4) ORDER BY id FOR UPDATE
 ), done AS (
   UPDATE millrace.phases p
   SET status = CASE WHEN a.skipped THEN 'skipped' ELSE 'completed' END, output = CASE WHEN NOT a.skipped THEN a.output END,
@@ -91,11 +95,11 @@ WITH asked AS (
 ), counts AS (
   SELECT l.id, l.workspace, l.concurrency_key, l.admitted, count(d.id)::int AS done, coalesce(r.ready, 0) AS ready, coalesce(r.going_on, 0) AS going_on,
          l.phases_active - count(d.id)::int + coalesce(r.active, 0) AS active,
-         l.phases_open = count(d.id) AND l.status NOT IN ('completed', 'failed', 'cancelled') AS ended, l.phases_failed
+         l.phases_open = count(d.id) AND l.status NOT IN ('completed', 'failed', 'cancelled') AS ended, l.phases_failed, l.parent_phase_id
   FROM locked l JOIN done d ON d.flow_id = l.id
   LEFT JOIN (SELECT flow_id, count(*)::int AS ready, (count(*) FILTER (WHERE status = 'running'))::int AS going_on, (count(*) FILTER (WHERE status <> 'waiting'))::int AS active
              FROM ready GROUP BY flow_id) r ON r.flow_id = l.id
-  GROUP BY l.id, l.workspace, l.concurrency_key, l.admitted, l.phases_open, l.phases_active, l.phases_failed, l.status, r.ready, r.going_on, r.active
+  GROUP BY l.id, l.workspace, l.concurrency_key, l.admitted, l.phases_open, l.phases_active, l.phases_failed, l.parent_phase_id, l.status, r.ready, r.going_on, r.active
 ), flows AS (
   UPDATE millrace.flows f
   SET phases_open = f.phases_open - c.done, phases_active = c.active,
@@ -136,6 +140,8 @@ SELECT (SELECT coalesce(json_agg(id), '[]') FROM done) AS done,
         FROM ready r WHERE r.status = 'running') AS continued,
        (SELECT coalesce(json_agg(json_build_object('id', id, 'generation', generation, 'workspace', workspace, 'priority', priority, 'attempts', attempt_max - attempts, 'delayMs', 0)), '[]')
         FROM ready WHERE dispatched AND status = 'queued') AS dispatches,
+       EXISTS (SELECT FROM counts WHERE ended AND parent_phase_id IS NOT NULL) AS ended_children,
+       EXISTS (SELECT FROM counts WHERE ended AND concurrency_key IS NOT NULL) OR EXISTS (SELECT FROM ready WHERE held = 'rate') AS admissions,
        (SELECT coalesce(json_agg(${LOGGED_EVENT_JSON} ORDER BY subject_id, seq), '[]') FROM logged) AS events`;
 
 type CompletedRow = {
@@ -143,6 +149,8 @@ type CompletedRow = {
   continued: { by: string; phase: ContinuedPhase & { needs: number } }[];
   dispatches: Dispatch[];
   events: LoggedEvent[];
+  ended_children: boolean;
+  admissions: boolean;
 };
 
 /**
@@ -178,6 +186,8 @@ export async function completePhases(
     continued: completions.map((one) => continued.get(one.id) ?? null),
     dispatches: row?.dispatches ?? [],
     events: row?.events ?? [],
+    endedChildren: row?.ended_children ?? false,
+    admissions: row?.admissions ?? false,
   };
 }
 

@@ -1,6 +1,6 @@
 // Accepts flows: one statement for many, with phases, first events and idempotency keys. After its commit they are the truth.
 import { AppError, memberId, newGroupId, rankOf, type Dispatch } from '@millrace/shared';
-import type pg from 'pg';
+import type { Queryable } from '../database.ts';
 
 /** One phase as planned: ordinals count from 0 within the flow. */
 export type NewPhase = {
@@ -113,7 +113,7 @@ SELECT id FROM taken`;
  * Inserts all flows in one transaction. Answers one outcome per flow in order.
  * Two flows of one batch with the same idempotency key: the first is made, the second is its replay.
  */
-export async function createFlows(hot: pg.Pool, flows: readonly NewFlow[]): Promise<CreatedFlow[]> {
+export async function createFlows(hot: Queryable, flows: readonly NewFlow[]): Promise<CreatedFlow[]> {
   const prepared = flows.map((flow) => prepare(flow));
   const first = firstOfEachKey(prepared);
   const taken = first.length === 0 ? new Set<string>() : await insert(hot, first);
@@ -145,7 +145,7 @@ function firstOfEachKey(entries: readonly Prepared[]): Prepared[] {
   });
 }
 
-async function insert(hot: pg.Pool, entries: readonly Prepared[]): Promise<Set<string>> {
+async function insert(hot: Queryable, entries: readonly Prepared[]): Promise<Set<string>> {
   const rows = entries.flatMap((entry) => phaseRows(entry));
   const result = await hot.query<{ id: string }>({
     name: 'create-flows',
@@ -242,7 +242,7 @@ function uuidArray(flowId: string, ordinals: readonly number[]): string {
   return `{${ordinals.map((ordinal) => memberId(flowId, ordinal)).join(',')}}`;
 }
 
-async function outcome(hot: pg.Pool, entry: Prepared, taken: ReadonlySet<string>): Promise<CreatedFlow> {
+async function outcome(hot: Queryable, entry: Prepared, taken: ReadonlySet<string>): Promise<CreatedFlow> {
   if (taken.has(entry.id))
     return { kind: 'created', flowId: entry.id, status: entry.status, body: entry.body, dispatches: directDispatches(entry) };
   const { idempotency, workspace } = entry.flow;

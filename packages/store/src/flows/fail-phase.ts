@@ -88,7 +88,7 @@ export async function failOverdueWait(database: Pick<Database, 'transaction'>, p
     const result = await client.query<Pick<FailedRow, 'id' | 'name' | 'attempts'>>({
       name: 'fail-overdue-wait',
       text: `UPDATE millrace.phases SET status = 'failed', error = $2, due_at = NULL, finished_at = clock_timestamp()
-             WHERE id = $1 AND status = 'waiting' AND due_at <= now() RETURNING id, name, attempts`,
+             WHERE id = $1 AND status = 'waiting' AND signal IS NOT NULL AND due_at <= now() RETURNING id, name, attempts`,
       values: [phaseId, JSON.stringify(error)],
     });
     const row = result.rows[0];

@@ -7,6 +7,7 @@ export type LockedFlow = {
   id: string;
   workspace: string;
   name: string;
+  version: number;
   status: FlowStatus;
   run: number;
   priority: number;
@@ -23,7 +24,7 @@ export type NewEvent = { type: string; phase?: string; data?: Record<string, unk
 export async function lockFlow(on: Queryable, flowId: string, workspace?: string): Promise<LockedFlow | undefined> {
   const result = await on.query<LockedFlow>({
     name: 'lock-flow',
-    text: 'SELECT id, workspace, name, status, run, priority, phases_open, phases_active, phases_failed, coalesce(run_at <= now(), true) AS is_due FROM millrace.flows WHERE id = $1 AND ($2::text IS NULL OR workspace = $2) FOR UPDATE',
+    text: 'SELECT id, workspace, name, version, status, run, priority, phases_open, phases_active, phases_failed, coalesce(run_at <= now(), true) AS is_due FROM millrace.flows WHERE id = $1 AND ($2::text IS NULL OR workspace = $2) FOR UPDATE',
     values: [flowId, workspace ?? null],
   });
   return result.rows[0];

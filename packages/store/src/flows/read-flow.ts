@@ -50,15 +50,18 @@ export type StoredCancellation = {
 
 export type FlowSnapshot = { flow: StoredFlow; phases: StoredPhase[]; cancellation: StoredCancellation | null };
 
-/** The flow and its phases in order of definition, from one snapshot. Undefined when there is none with this id in this workspace. */
+/**
+ * The flow and its phases in order of definition, from one snapshot. Gathered as json: jsonb_agg copies every element of the outputs again
+ * and takes seconds for one of 1 MiB. Undefined when there is none with this id in this workspace.
+ */
 export async function readFlow(on: Queryable, target: { flowId: string; workspace: string }): Promise<FlowSnapshot | undefined> {
   const result = await on.query<FlowSnapshot>({
     name: 'read-flow',
     text: `
 SELECT to_jsonb(f) - 'created_by' AS flow,
-  (SELECT coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'name', p.name, 'status', p.status, 'attempts', p.attempts, 'output', p.output,
+  (SELECT coalesce(json_agg(json_build_object('id', p.id, 'name', p.name, 'status', p.status, 'attempts', p.attempts, 'output', p.output,
             'error', p.error - 'stack', 'started_at', p.started_at, 'finished_at', p.finished_at,
-            'needs', CASE WHEN cardinality(p.needs) = 0 THEN '[]'::jsonb ELSE (SELECT coalesce(jsonb_agg(n.name ORDER BY n.id), '[]') FROM millrace.phases n WHERE n.id = ANY(p.needs)) END
+            'needs', CASE WHEN cardinality(p.needs) = 0 THEN '[]'::json ELSE (SELECT coalesce(json_agg(n.name ORDER BY n.id), '[]') FROM millrace.phases n WHERE n.id = ANY(p.needs)) END
           ) ORDER BY p.id), '[]') FROM millrace.phases p WHERE p.id > $1 AND p.id <= $3) AS phases,
   CASE WHEN f.status = 'cancelled' THEN jsonb_build_object('requested_at', f.finished_at, 'by', f.cancelled_by, 'phases',
     (SELECT coalesce(jsonb_agg(jsonb_build_object('phase', c.phase, 'worker', c.worker, 'requested_at', c.requested_at, 'seen_at', c.seen_at,

@@ -4,8 +4,15 @@ import type { Database, Queryable } from '../database.ts';
 import type { LoggedEvent } from '../events/logged-event.ts';
 import { completePhases, type CompletionOutcome } from './complete-phases.ts';
 import { appendEvents, lockFlow, type LockedFlow } from './flow-change.ts';
+import { wakePhases } from './wake-phases.ts';
 
-export type NewSignal = { flowId: string; workspace: string; name: string; bodyJson: string; by: string };
+export type NewSignal = {
+  flowId: string;
+  workspace: string;
+  name: string;
+  bodyJson: string;
+  by: string;
+};
 
 export type SignalOutcome =
   | ({ kind: 'sent' } & Delivery)
@@ -21,10 +28,15 @@ type Delivery = Pick<CompletionOutcome, 'dispatches' | 'events'>;
 const DELIVERER = 'signal';
 const NOTHING: Delivery = { dispatches: [], events: [] };
 
-export async function sendSignal(database: Pick<Database, 'transaction'>, signal: NewSignal): Promise<SignalOutcome> {
+/** @param isDeclared whether the definition says that its handlers wait for this signal, so that it may come before they do */
+export async function sendSignal(
+  database: Pick<Database, 'transaction'>,
+  signal: NewSignal,
+  isDeclared: (flow: { name: string; version: number }) => boolean = () => false,
+): Promise<SignalOutcome> {
   return database.transaction(async (client) => {
     const flow = await lockFlow(client, signal.flowId, signal.workspace);
-    if (flow === undefined || !(await isAwaited(client, flow.id, signal.name))) return { kind: 'not-found' };
+    if (flow === undefined || !(isDeclared(flow) || (await isAwaited(client, flow.id, signal.name)))) return { kind: 'not-found' };
     if (isTerminalFlow(flow.status)) return { kind: 'refused', status: flow.status };
     const kept = await client.query({
       name: 'keep-signal',
@@ -32,7 +44,7 @@ export async function sendSignal(database: Pick<Database, 'transaction'>, signal
       values: [flow.id, flow.run, signal.name, flow.workspace, signal.bodyJson, signal.by],
     });
     if (kept.rowCount === 0) return { kind: 'already-sent' };
-    return { kind: 'sent', ...(flow.is_due ? await deliver(client, flow, signal.name) : NOTHING) };
+    return { kind: 'sent', ...(flow.is_due && flow.status !== 'paused' ? await deliver(client, flow, signal.name) : NOTHING) };
   });
 }
 
@@ -42,8 +54,8 @@ export async function undeliveredSignals(on: Queryable, limit: number): Promise<
     name: 'undelivered-signals',
     text: `SELECT s.flow_id AS "flowId", s.name FROM millrace.signals s JOIN millrace.flows f ON f.id = s.flow_id
            WHERE NOT s.delivered AND (f.status IN ('completed', 'failed', 'cancelled') OR f.run <> s.run OR EXISTS (
-             SELECT FROM millrace.phases p WHERE p.id > s.flow_id AND p.id <= overlay(s.flow_id::text PLACING 'ffff' FROM 33)::uuid AND p.status = 'waiting' AND p.signal = s.name))
-             AND (f.run_at IS NULL OR f.run_at <= now())
+             SELECT FROM millrace.phases p WHERE p.id > s.flow_id AND p.id <= overlay(s.flow_id::text PLACING 'ffff' FROM 33)::uuid AND p.status = 'waiting' AND (p.signal = s.name OR p.awaits->'names' ? s.name)))
+             AND f.status <> 'paused' AND (f.run_at IS NULL OR f.run_at <= now())
            ORDER BY s.created_at LIMIT $1`,
     values: [limit],
   });
@@ -59,16 +71,15 @@ export async function deliverKept(database: Pick<Database, 'transaction'>, kept:
       'UPDATE millrace.signals SET delivered = true WHERE flow_id = $1 AND name = $2 AND NOT delivered AND (run <> $3 OR $4)',
       [flow.id, kept.name, flow.run, isTerminalFlow(flow.status)],
     );
-    return isTerminalFlow(flow.status) ? NOTHING : deliver(client, flow, kept.name);
+    return isTerminalFlow(flow.status) || flow.status === 'paused' ? NOTHING : deliver(client, flow, kept.name);
   });
 }
 
 async function isAwaited(client: Queryable, flowId: string, name: string): Promise<boolean> {
-  const found = await client.query('SELECT FROM millrace.phases WHERE id > $1 AND id <= $2 AND signal = $3 LIMIT 1', [
-    flowId,
-    lastMemberId(flowId),
-    name,
-  ]);
+  const found = await client.query(
+    "SELECT FROM millrace.phases WHERE id > $1 AND id <= $2 AND (signal = $3 OR awaits->'names' ? $3) LIMIT 1",
+    [flowId, lastMemberId(flowId), name],
+  );
   return found.rowCount === 1;
 }
 
@@ -83,7 +94,8 @@ WHERE s.flow_id = $1 AND s.run = $5 AND s.name = $3 AND p.id > $1 AND p.id <= $2
 RETURNING p.id, p.fence, s.body::text AS body`,
     values: [flow.id, lastMemberId(flow.id), name, DELIVERER, flow.run],
   });
-  if (claimed.rows.length === 0) return NOTHING;
+  const woken = await wake(client, flow, name);
+  if (claimed.rows.length === 0) return woken;
   await client.query('UPDATE millrace.signals SET delivered = true WHERE flow_id = $1 AND run = $2 AND name = $3', [
     flow.id,
     flow.run,
@@ -92,7 +104,36 @@ RETURNING p.id, p.fence, s.body::text AS body`,
   const started = await begin(client, flow, claimed.rows.length);
   const completions = claimed.rows.map((row) => ({ id: row.id, fence: Number(row.fence), worker: DELIVERER, outputJson: row.body }));
   const outcome = await completePhases(client, completions, { dispatch: true });
-  return { dispatches: outcome.dispatches, events: [...started, ...outcome.events] };
+  return { dispatches: [...woken.dispatches, ...outcome.dispatches], events: [...woken.events, ...started, ...outcome.events] };
+}
+
+// A handler that waits for it reads it when it runs again.
+async function wake(client: Queryable, flow: LockedFlow, name: string): Promise<Delivery> {
+  const waiting = await client.query<{ id: string }>({
+    name: 'suspended-for-signal',
+    text: "SELECT id FROM millrace.phases WHERE id > $1 AND id <= $2 AND status = 'waiting' AND awaits->'names' ? $3",
+    values: [flow.id, lastMemberId(flow.id), name],
+  });
+  if (waiting.rows.length === 0) return NOTHING;
+  await client.query('UPDATE millrace.signals SET delivered = true WHERE flow_id = $1 AND run = $2 AND name = $3', [
+    flow.id,
+    flow.run,
+    name,
+  ]);
+  return wakePhases(client, { ids: waiting.rows.map((row) => row.id), reason: 'woken' });
+}
+
+/** The body of a signal that this run of the flow has got, as JSON text; undefined when it has not come. */
+export async function readSignal(
+  on: Queryable,
+  { flowId, run, name }: { flowId: string; run: number; name: string },
+): Promise<{ body: unknown } | undefined> {
+  const result = await on.query<{ body: unknown }>({
+    name: 'read-signal',
+    text: 'UPDATE millrace.signals SET delivered = true WHERE flow_id = $1 AND run = $2 AND name = $3 RETURNING body',
+    values: [flowId, run, name],
+  });
+  return result.rows[0];
 }
 
 async function begin(client: Queryable, flow: LockedFlow, phaseCount: number): Promise<LoggedEvent[]> {

@@ -15,13 +15,14 @@ afterAll(async () => {
   await store.close();
 });
 
+const full = (awaits: Partial<Awaits>): Awaits => ({ kind: 'time', until: null, names: [], children: false, ...awaits });
 const inMs = (ms: number) => new Date(Date.now() + ms).toISOString();
 const running = async (needs: number[][] = [[]]) => {
   const flow = await store.make(needs);
   const [phase] = await store.claim([flow.phaseId(0)]);
   if (phase === undefined) throw new Error('not claimed');
-  const suspend = (awaits: Awaits, worker = WORKER) =>
-    suspendPhases(store.database.hot, [{ id: phase.id, fence: phase.fence, worker, awaits }]);
+  const suspend = (awaits: Partial<Awaits>, worker = WORKER) =>
+    suspendPhases(store.database.hot, [{ id: phase.id, fence: phase.fence, worker, awaits: full(awaits) }]);
   return { ...flow, phase, suspend };
 };
 const wake = (ids: string[], onlyDue = false) => wakePhases(store.database.hot, { ids, reason: 'woken', onlyDue });
@@ -46,9 +47,7 @@ describe('a suspended phase', () => {
     const flow = await store.make([[], []]);
     const [one] = await store.claim([flow.phaseId(0), flow.phaseId(1)]);
     if (one === undefined) throw new Error('not claimed');
-    await suspendPhases(store.database.hot, [
-      { id: one.id, fence: one.fence, worker: WORKER, awaits: { kind: 'time', until: inMs(60_000) } },
-    ]);
+    await suspendPhases(store.database.hot, [{ id: one.id, fence: one.fence, worker: WORKER, awaits: full({ until: inMs(60_000) }) }]);
     expect(await store.flow(flow.flowId)).toMatchObject({ status: 'running', phases_active: 1 });
   });
 

@@ -3,14 +3,20 @@
 import { groupIdOf, type Dispatch } from '@millrace/shared';
 import type pg from 'pg';
 import { LOGGED_EVENT_JSON, type LoggedEvent } from '../events/logged-event.ts';
+import { childrenHaveEnded } from './children.ts';
 import { DISPATCH_GRACE_MS } from './create-flows.ts';
 import { isQueuePaused } from './readiness.ts';
 
-/** What a suspended phase waits for. `until`: RFC 3339, when it is woken in any case; null: never. */
-export type Awaits =
-  | { kind: 'time'; until: string }
-  | { kind: 'signal'; names: readonly string[]; until: string | null }
-  | { kind: 'children'; until: string | null };
+/** What a suspended phase waits for; the first of it that comes wakes it. `kind` says which of it is most worth telling. */
+export type Awaits = {
+  kind: 'time' | 'signal' | 'children';
+  /** RFC 3339; null: no time wakes it. */
+  until: string | null;
+  /** Signals, any of which wakes it. */
+  names: readonly string[];
+  /** Whether the end of its child flows wakes it: of all, or the failure of one whose failure is its own. */
+  children: boolean;
+};
 
 export type PhaseSuspension = { id: string; fence: number; worker: string; awaits: Awaits };
 
@@ -18,12 +24,9 @@ export type PhaseSuspension = { id: string; fence: number; worker: string; await
 export type SuspensionOutcome = { suspended: boolean[]; dispatches: Dispatch[]; events: LoggedEvent[] };
 
 // What came while the handler was still on its way here must not be missed: everything that wakes a phase locks its flow first.
-const HAS_COME = `CASE a.awaits->>'kind'
-  WHEN 'time' THEN (a.awaits->>'until')::timestamptz <= now()
-  WHEN 'signal' THEN EXISTS (SELECT FROM millrace.signals s WHERE s.flow_id = a.flow_id AND s.run = l.run AND NOT s.delivered AND s.name IN (SELECT jsonb_array_elements_text(a.awaits->'names')))
-  WHEN 'children' THEN NOT EXISTS (SELECT FROM millrace.flows c WHERE c.parent_phase_id = a.id AND c.parent_run = l.run AND c.child_awaited AND c.status NOT IN ('completed', 'failed', 'cancelled'))
-    OR EXISTS (SELECT FROM millrace.flows c WHERE c.parent_phase_id = a.id AND c.parent_run = l.run AND c.child_awaited AND c.child_policy = 'fail' AND c.status IN ('failed', 'cancelled'))
-  ELSE false END`;
+const HAS_COME = `(coalesce((a.awaits->>'until')::timestamptz <= now(), false)
+  OR EXISTS (SELECT FROM millrace.signals s WHERE s.flow_id = a.flow_id AND s.run = l.run AND s.name = ANY(ARRAY(SELECT jsonb_array_elements_text(a.awaits->'names'))))
+  OR ((a.awaits->>'children')::boolean AND ${childrenHaveEnded('a.id', 'l.run')}))`;
 
 const SUSPEND = `
 WITH asked AS (
@@ -51,7 +54,7 @@ WITH asked AS (
 ), logged AS (
   INSERT INTO millrace.events (subject_id, seq, workspace, type, phase, at, data)
   SELECT c.flow_id, f.seq_before + row_number() OVER (PARTITION BY c.flow_id ORDER BY c.id), c.workspace, 'phase.' || c.status, c.name, clock_timestamp(),
-         CASE WHEN c.status = 'waiting' THEN jsonb_strip_nulls(jsonb_build_object('for', c.awaits->'kind', 'signals', c.awaits->'names', 'until', c.awaits->'until'))
+         CASE WHEN c.status = 'waiting' THEN jsonb_strip_nulls(jsonb_build_object('for', c.awaits->'kind', 'signals', nullif(c.awaits->'names', '[]'), 'until', c.awaits->'until'))
               ELSE jsonb_build_object('reason', 'woken') END
   FROM changed c JOIN flows f ON f.id = c.flow_id
   RETURNING subject_id, seq, workspace, type, phase, at, data

@@ -155,7 +155,7 @@ describe('while Redis is away', () => {
       expect(isReady(client)).toBe(false);
     });
     const deps = { locks: createLocks(client), keys: test.keys, database: test.database };
-    const holder = { workspace: 'default', token: 't', signal: new AbortController().signal };
+    const holder = { workspace: 'default', token: 't', signal: new AbortController().signal, left: new AbortController().signal };
     const taking = withNamedLock(deps, holder, { resource: 'r', options: {}, fn: () => 1 });
     await expect(taking).rejects.toMatchObject({ code: 'dependency-unavailable' });
     client.disconnect();

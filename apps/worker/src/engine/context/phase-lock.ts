@@ -8,7 +8,8 @@ import { nextLockFence, type Database } from '@millrace/store';
 import { LockUnavailable } from '../outcome.ts';
 
 export type NamedLockDeps = { locks: Locks; keys: Keys; database: Database };
-export type LockHolder = { workspace: string; token: string; signal: AbortSignal };
+/** `left` aborts when the handler was left where it waits: what it holds is given back then. */
+export type LockHolder = { workspace: string; token: string; signal: AbortSignal; left: AbortSignal };
 
 type Lease = { signal: AbortSignal; fence: number };
 type NamedLockRequest<T> = { resource: string; options: LockOptions; fn: (lease: Lease) => Promise<T> | T };
@@ -52,15 +53,21 @@ export async function withNamedLock<T>(deps: NamedLockDeps, holder: LockHolder, 
     );
   }, ttlMs / 3);
   const held = new Map(outside);
+  const giveBack = async () => {
+    clearInterval(renewal);
+    // What `fn` left unawaited does not hold the lock any more.
+    held.delete(lock.key);
+    await deps.locks.release([lock]).catch(() => undefined);
+  };
+  const onLeft = () => void giveBack();
+  holder.left.addEventListener('abort', onLeft, { once: true });
   try {
     const lease: Lease = { signal: AbortSignal.any([holder.signal, lost.signal]), fence: await nextLockFence(deps.database.main) };
     held.set(lock.key, lease);
     return await heldOutside.run(held, async () => request.fn(lease));
   } finally {
-    clearInterval(renewal);
-    // What `fn` left unawaited does not hold the lock any more.
-    held.delete(lock.key);
-    await deps.locks.release([lock]).catch(() => undefined);
+    holder.left.removeEventListener('abort', onLeft);
+    await giveBack();
   }
 }
 

@@ -13,7 +13,7 @@ import {
   type RedisClient,
   type UpdatePublisher,
 } from '@millrace/redis';
-import { defineFlow, planPhases, type FlowDefinition, type PhaseDefinition } from '@millrace/sdk';
+import { createFlowPlanner, defineFlow, planPhases, type FlowDefinition, type FlowRegistry, type PhaseDefinition } from '@millrace/sdk';
 import { isTerminalFlow, memberId, newId, type Dispatch, type FlowStatus } from '@millrace/shared';
 import {
   createDatabase,
@@ -27,6 +27,7 @@ import {
 } from '@millrace/store';
 import { createTestDatabase, eventually } from '@millrace/testing';
 import { z } from 'zod';
+import { createChildrenLoop } from '../../services/children.ts';
 import { createFlowDispatcher } from '../../services/dispatcher.ts';
 import { createFlowEngine, type FlowEngine } from '../create-flow-engine.ts';
 import { createEventPublisher } from '../event-publisher.ts';
@@ -60,6 +61,8 @@ export type EngineFixture = {
 
 const log = createLogger({ name: 'test', level: 'silent' });
 const DRAIN_MS = 200;
+/** Signs requests of http phases that have no secret of their own. */
+export const TEST_HTTP_SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
 let fixtures = 0;
 
 export async function createEngineFixture(redisUrl: string = process.env['REDIS_URL'] ?? ''): Promise<EngineFixture> {
@@ -78,10 +81,23 @@ export async function createEngineFixture(redisUrl: string = process.env['REDIS_
   const updates = createUpdatePublisher({ client: redis, keys });
   const closing: (() => Promise<void>)[] = [];
 
+  const registry: FlowRegistry = {
+    get: (name, version) => (version === undefined || flows.get(name)?.version === version ? flows.get(name) : undefined),
+    list: () => [...flows.values()],
+  };
+
   const engine: EngineFixture['engine'] = async ({ concurrency = 20, longMax = 8 } = {}) => {
     const own = createDatabase({ url, name: 'test-engine', poolMax: { long: longMax }, onError: () => undefined });
     const publisher = createEventPublisher({ updates, log });
     const flowDispatcher = createFlowDispatcher({ database: own, dispatcher, windowMax: 1_000, log, onPass: () => undefined });
+    const children = createChildrenLoop({
+      database: own,
+      publisher,
+      dispatch: flowDispatcher.dispatch,
+      announceCancel: (flowId) => updates.publishControl({ type: 'cancel', flowId }),
+      log,
+      onPass: () => undefined,
+    });
     const made = createFlowEngine({
       database: own,
       locks,
@@ -91,11 +107,11 @@ export async function createEngineFixture(redisUrl: string = process.env['REDIS_
       queue,
       log,
       concurrency,
-      registry: {
-        get: (name, version) => (version === undefined || flows.get(name)?.version === version ? flows.get(name) : undefined),
-        list: () => [...flows.values()],
-      },
+      registry,
+      planner: createFlowPlanner(registry),
       dispatch: flowDispatcher.dispatch,
+      onFreed: () => children.wake(),
+      http: { callbackUrl: 'http://api.test/v1/callbacks', secret: TEST_HTTP_SECRET },
       openImported: () => Promise.reject(new Error('there are no imports here')),
       clock: systemClock,
       workerId: `test:${newId().slice(-6)}`,
@@ -103,10 +119,12 @@ export async function createEngineFixture(redisUrl: string = process.env['REDIS_
       onPass: () => undefined,
     });
     await made.leaseKeeper.start();
+    await children.start();
     await made.consumer.start();
     closing.push(async () => {
       await made.drain(DRAIN_MS);
       await made.leaseKeeper.stop(1_000);
+      await children.stop(1_000);
       await made.consumer.stop(500);
       await flowDispatcher.drain();
       await publisher.drain();
