@@ -5,8 +5,9 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { loadFlows } from './load-flows.ts';
 import { SELFTEST_FLOWS } from './selftest/index.ts';
 
-const flow = (name: string) =>
-  `export default { name: '${name}', version: 1, input: { safeParse: () => ({ success: true }) }, phases: { only: { run: () => null } } };`;
+const flow = (name: string, version = 1) => `export default ${definition(name, version)};`;
+const definition = (name: string, version: number) =>
+  `{ name: '${name}', version: ${version}, input: { safeParse: () => ({ success: true }) }, phases: { only: { run: () => null } } }`;
 const names = async (folders: string[], selftest = false) =>
   (await loadFlows({ folders, selftest })).list().map((definition) => definition.name);
 let folder: string;
@@ -67,6 +68,35 @@ describe('loadFlows', () => {
     const loading = names([folder]);
     await expect(loading).rejects.toThrow(path.join(folder, 'broken.mjs'));
     await expect(loading).rejects.toThrow(part);
+  });
+
+  it('keeps versions of one name side by side, from files of their own or from one', async () => {
+    await write({
+      'one.mjs': flow('one', 2),
+      'one-v1.mjs': flow('one'),
+      'two/index.mjs': `const latest = ${definition('two', 3)}; export default latest; export const versions = [${definition('two', 1)}, latest];`,
+      'three.mjs': `${flow('three', 2)} export const versions = [${definition('three', 1)}];`,
+      'four.mjs': `export const versions = [${definition('four', 1)}, ${definition('four', 2)}];`,
+    });
+    const found = (await loadFlows({ folders: [folder], selftest: false })).list().map(({ name, version }) => `${name}@${version}`);
+    expect(found.filter((one) => !one.startsWith('discovery')).toSorted()).toEqual([
+      'four@1',
+      'four@2',
+      'one@1',
+      'one@2',
+      'three@1',
+      'three@2',
+      'two@1',
+      'two@3',
+    ]);
+  });
+
+  it.each([
+    ['no list', 'export const versions = 1;', 'no list of flow definitions'],
+    ['a list with something else in it', 'export const versions = [{ name: 1 }];', 'versions[0] is no flow definition'],
+  ])('refuses versions that are %s', async (_, text, part) => {
+    await write({ 'broken.mjs': text });
+    await expect(names([folder])).rejects.toThrow(part);
   });
 
   it('refuses one name twice, a built-in one included', async () => {

@@ -29,7 +29,8 @@ const definitionShape = z.object({
 });
 
 /**
- * @param options.folders each file, and each sub-folder with an index file, must have a definition as its default export
+ * @param options.folders each file, and each sub-folder with an index file, must have a definition as its default export, or several as the
+ *   named export `versions`, or both: flows keep the version they started with, so old ones stay beside the latest until they have ended
  * @throws Error naming the file or folder when a folder cannot be read, a module cannot be loaded or has no definition.
  */
 export async function loadFlows(options: { folders: readonly string[]; selftest: boolean }): Promise<FlowRegistry> {
@@ -44,7 +45,7 @@ async function loadFolder(folder: string): Promise<FlowDefinition[]> {
     if (entry.isFile() && MODULE_PATTERN.test(entry.name) && !TEST_PATTERN.test(entry.name)) files.push(path.join(folder, entry.name));
     if (entry.isDirectory() && entry.name !== 'node_modules') files.push(...(await indexFile(path.join(folder, entry.name))));
   }
-  return Promise.all(files.map((file) => loadFile(file)));
+  return (await Promise.all(files.map((file) => loadFile(file)))).flat();
 }
 
 async function indexFile(folder: string): Promise<string[]> {
@@ -54,15 +55,25 @@ async function indexFile(folder: string): Promise<string[]> {
     .map((name) => path.join(folder, name));
 }
 
-async function loadFile(file: string): Promise<FlowDefinition> {
+async function loadFile(file: string): Promise<FlowDefinition[]> {
   const loaded = (await import(pathToFileURL(file).href).catch((error: unknown) => {
     throw new Error(`${file}: it cannot be loaded: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-  })) as { default?: unknown };
-  const checked = definitionShape.safeParse(loaded.default);
+  })) as { default?: unknown; versions?: unknown };
+  if (loaded.versions === undefined) return [checkedDefinition(loaded.default, `${file}: its default export`)];
+  if (!Array.isArray(loaded.versions)) throw new Error(`${file}: its export "versions" is no list of flow definitions`);
+  const versions = loaded.versions.map((version: unknown, index) => checkedDefinition(version, `${file}: versions[${index}]`));
+  // The latest may be among them, or stand alone as the default.
+  return loaded.default === undefined || loaded.versions.includes(loaded.default)
+    ? versions
+    : [checkedDefinition(loaded.default, `${file}: its default export`), ...versions];
+}
+
+function checkedDefinition(value: unknown, what: string): FlowDefinition {
+  const checked = definitionShape.safeParse(value);
   if (!checked.success)
     throw new Error(
-      `${file}: its default export is no flow definition: ${checked.error.issues[0]?.path.join('.') ?? ''} ${checked.error.issues[0]?.message ?? ''}`,
+      `${what} is no flow definition: ${checked.error.issues[0]?.path.join('.') ?? ''} ${checked.error.issues[0]?.message ?? ''}`,
     );
   // The shape was just checked; what the handlers do with their input is the author's business.
-  return loaded.default as FlowDefinition;
+  return value as FlowDefinition;
 }

@@ -15,9 +15,16 @@ import {
   findKey,
   listFlows,
   listKeys,
+  listWorkers,
+  pauseFlow,
+  pauseQueue,
+  readExplainFacts,
   readFlow,
   readFlowHead,
   readImportHead,
+  readJob,
+  resumeFlow,
+  resumeQueue,
   retryFlow,
   revokeKey,
   sendSignal,
@@ -28,9 +35,9 @@ import { createAuthenticator, type Authenticator } from './auth/authenticator.ts
 import { BOARD_PATH, createQueueBoard } from './board/queue-board.ts';
 import { createFlowAcceptor } from './flows/accept-flow.ts';
 import { createCallbackActions } from './flows/callback-actions.ts';
-import { createFlowActions } from './flows/flow-actions.ts';
+import { createFlowActions, type FlowActions } from './flows/flow-actions.ts';
 import { createFlowIntake, type FlowDispatch, type FlowIntake } from './flows/flow-intake.ts';
-import { createProgressReader } from './flows/latest-progress.ts';
+import { createProgressReader, type ProgressReader } from './flows/latest-progress.ts';
 import type { Readiness } from './health/readiness.ts';
 import { createApp } from './http/create-app.ts';
 import { createCursors, type Cursors } from './http/input/cursors.ts';
@@ -40,13 +47,17 @@ import type { ApiMetrics } from './metrics/api-metrics.ts';
 import { callbackRoutes } from './routes/callback-routes.ts';
 import { datasetRoutes } from './routes/dataset-routes.ts';
 import { docsRoutes } from './routes/docs-routes.ts';
+import { explainRoutes } from './routes/explain-routes.ts';
 import { eventRoutes, type EventRoutesDeps } from './routes/event-routes.ts';
 import { flowBatchRoutes } from './routes/flow-batch-routes.ts';
 import { flowReader, flowRoutes } from './routes/flow-routes.ts';
 import { healthRoutes } from './routes/health-routes.ts';
 import { importRoutes } from './routes/import-routes.ts';
 import { keyRoutes } from './routes/key-routes.ts';
+import { pauseRoutes } from './routes/pause-routes.ts';
+import { queueRoutes } from './routes/queue-routes.ts';
 import { signalRoutes } from './routes/signal-routes.ts';
+import { createQueueReader } from './queues/queue-answer.ts';
 import { createImportActions } from './uploads/import-actions.ts';
 import { createContentReceiver } from './uploads/receive-content.ts';
 import type { SpoolLimits } from './uploads/spool-content.ts';
@@ -130,6 +141,8 @@ function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
     cancelFlow: (target) => cancelFlow(database, target),
     retryFlow: (target) => retryFlow(database, target),
     sendSignal: (signal) => sendSignal(database, signal, (flow) => deps.planner.declaresSignal(flow, signal.name)),
+    pauseFlow: (pause) => pauseFlow(database, pause),
+    resumeFlow: (target) => resumeFlow(database, target),
     updates: deps.updates,
     dispatch: (dispatches) => {
       deps.dispatch.send([...dispatches]);
@@ -153,6 +166,7 @@ function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
       readAnswer: flowReader({ readFlow: (target) => readFlow(database.main, target), readProgress }),
     }),
     ...callbackPart(deps),
+    ...controlPart(deps, { cursors, actions, readProgress }),
     ...flowBatchRoutes({ acceptor, intake, log }),
     ...eventRoutes({ hub: deps.hub, database, cursors, readHead: (kind, id, workspace) => readHead(database, { kind, id, workspace }) }),
     ...datasetRoutes({ database, cursors }),
@@ -186,6 +200,25 @@ function callbackPart({ database, updates, dispatch, log }: BuildAppDeps): Route
     log,
   });
   return callbackRoutes(actions);
+}
+
+// Pausing, and what is there to see of queues, workers and reasons.
+function controlPart(deps: BuildAppDeps, parts: { cursors: Cursors; actions: FlowActions; readProgress: ProgressReader }): Route[] {
+  const { database, clock, redis } = deps;
+  const readAnswer = flowReader({ readFlow: (target) => readFlow(database.main, target), readProgress: parts.readProgress });
+  return [
+    ...pauseRoutes({ clock, readAnswer, pauseFlow: parts.actions.pauseFlow, resumeFlow: parts.actions.resumeFlow }),
+    ...explainRoutes({ readFacts: (target) => readExplainFacts(database.main, target), isRedisReady: redis.isReady }),
+    ...queueRoutes({
+      clock,
+      cursors: parts.cursors,
+      readQueue: createQueueReader({ database, clock }),
+      pauseQueue: (pause) => pauseQueue(database.main, pause),
+      resumeQueue: (target) => resumeQueue(database.main, target),
+      listWorkers: (page) => listWorkers(database.main, page),
+      readJob: (target) => readJob(database.main, target),
+    }),
+  ];
 }
 
 function importPart(deps: BuildAppDeps, cursors: Cursors): Route[] {

@@ -1,4 +1,5 @@
 // The worker's composition root: consumes both queues and runs the services around them. The only place that knows all of its parts.
+import { hostname } from 'node:os';
 import { loadFlows } from '@millrace/flows';
 import {
   ConfigFault,
@@ -12,6 +13,7 @@ import {
 } from '@millrace/process';
 import { createJobConsumer, type DeliveryOutcome } from '@millrace/queue';
 import { createFlowPlanner, type FlowRegistry } from '@millrace/sdk';
+import { QUEUE_NAMES } from '@millrace/shared';
 import { ensureSelftestTable, waitForSchema } from '@millrace/store';
 import { createFlowEngine, type FlowEngine } from './engine/create-flow-engine.ts';
 import type { EventPublisher } from './engine/event-publisher.ts';
@@ -20,10 +22,12 @@ import { createImportEngine } from './imports/create-import-engine.ts';
 import { createImportReconciler } from './imports/import-reconciler.ts';
 import { importedOpener } from './imports/imported-opener.ts';
 import { createIsolatedPhases, type IsolatedPhases } from './isolated/isolated-phases.ts';
+import { createAnnouncer, type Announcer, type AnnouncerDeps } from './services/announcer.ts';
 import { createChildrenLoop } from './services/children.ts';
 import { createControlListener } from './services/control-listener.ts';
 import { createFlowDispatcher } from './services/dispatcher.ts';
 import { createReconciler } from './services/reconciler.ts';
+import { createTableCleaner } from './services/table-cleaner.ts';
 import { createWorkerConnections, type WorkerConnections } from './worker-connections.ts';
 import { createMetricsServer, createWorkerMetrics, type WorkerMetrics } from './worker-metrics.ts';
 
@@ -41,10 +45,11 @@ export async function startWorker(frame: ProcessFrame): Promise<RunningProcess> 
 type Engines = Awaited<ReturnType<typeof createEngines>>;
 
 async function createEngines({ config, log }: ProcessFrame, connections: WorkerConnections, metrics: WorkerMetrics) {
-  const { database, dispatcher, publisher, queue } = connections;
+  const { database, dispatcher, publisher } = connections;
   const onPass = metrics.passEnded;
   const flowDispatcher = createFlowDispatcher({ database, dispatcher, windowMax: config.dispatchWindow, log, onPass });
   const registry = await loadRegistry(config);
+  const announcer = announcerOf({ config, log }, { connections, registry, onPass, runningCount: () => flows.running.list().length });
   const children = createChildrenLoop({
     database,
     publisher,
@@ -77,11 +82,12 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
     concurrency: config.flowConcurrency,
     onEnd: ({ phase, outcome, committed }) => {
       metrics.phaseEnded({ flow: phase.flow, outcome, committed });
+      if (committed && (outcome === 'completed' || outcome === 'failed'))
+        announcer.attemptEnded({ workspace: phase.workspace, completed: outcome === 'completed' });
     },
     onPass,
   });
-  const imports = createImportEngine({ ...connections, log });
-  const importReconciler = createImportReconciler({ ...connections, log });
+  const { importReconciler, ...imports } = importsOf({ config, log }, connections, flows.isolation);
   const reconciler = createReconciler({
     database,
     dispatcher,
@@ -91,17 +97,23 @@ async function createEngines({ config, log }: ProcessFrame, connections: WorkerC
     log,
     onPass,
   });
-  const importConsumer = createJobConsumer({
-    ...queue,
-    log,
-    queue: 'data-import',
-    concurrency: config.importConcurrency,
-    handle: (job) => enterAndHandle(flows.isolation, () => imports.handle(job)),
-  });
   registerGauges(metrics, { flows, isolated, publisher });
   const metricsServer =
     config.metricsPort === undefined ? [] : [createMetricsServer({ metrics, port: config.metricsPort, host: config.host })];
-  return { flowDispatcher, flows, isolated, imports, importConsumer, reconciler, children, metricsServer };
+  const tableCleaner = createTableCleaner({ database, log, onPass });
+  return { flowDispatcher, flows, isolated, ...imports, reconciler, children, metricsServer, announcer, tableCleaner };
+}
+
+function importsOf({ config, log }: ProcessFrame, connections: WorkerConnections, isolation: Isolation) {
+  const imports = createImportEngine({ ...connections, log });
+  const importConsumer = createJobConsumer({
+    ...connections.queue,
+    log,
+    queue: 'data-import',
+    concurrency: config.importConcurrency,
+    handle: (job) => enterAndHandle(isolation, () => imports.handle(job)),
+  });
+  return { imports, importConsumer, importReconciler: createImportReconciler({ ...connections, log }) };
 }
 
 type Gauged = { flows: FlowEngine; isolated: IsolatedPhases; publisher: EventPublisher };
@@ -110,6 +122,26 @@ function registerGauges(metrics: WorkerMetrics, { flows, isolated, publisher }: 
   metrics.gauge('millrace_phases_running', 'Phases this worker runs now.', () => flows.running.list().length);
   metrics.gauge('millrace_isolated_processes', 'Processes of isolated phases that run now.', isolated.count);
   metrics.gauge('millrace_doorbells_failed', 'Event messages that could not be published.', publisher.failedCount);
+}
+
+type AnnouncerParts = Pick<AnnouncerDeps, 'runningCount' | 'onPass'> & { connections: WorkerConnections; registry: FlowRegistry };
+
+function announcerOf({ config, log }: ProcessFrame, { connections, registry, ...reports }: AnnouncerParts): Announcer {
+  return createAnnouncer({
+    ...reports,
+    database: connections.database,
+    worker: {
+      id: connections.workerId,
+      host: hostname(),
+      pid: process.pid,
+      startedAt: new Date(systemClock.nowMs()),
+      concurrency: config.flowConcurrency,
+      queues: QUEUE_NAMES,
+      definitions: registry.list().map(({ name, version }) => ({ name, version })),
+    },
+    now: () => new Date(systemClock.nowMs()),
+    log,
+  });
 }
 
 // Chunks stay out while a suspect phase runs alone in this process.
@@ -124,10 +156,12 @@ async function enterAndHandle(isolation: Isolation, handle: () => Promise<Delive
 }
 
 function start({ config, log }: ProcessFrame, connections: WorkerConnections, engines: Engines): RunningProcess {
-  const { flows, imports, importConsumer, flowDispatcher } = engines;
+  const { flows, imports, importConsumer, flowDispatcher, announcer } = engines;
   // Consumers last: nothing is taken before everything that a job needs is there. Stopped in reverse, so the lease keeper outlives the work.
   const services: Service[] = [
     ...engines.metricsServer,
+    engines.tableCleaner,
+    announcer,
     createControlListener({ ...connections, running: flows.running, log }),
     flows.leaseKeeper,
     engines.isolated,
@@ -145,7 +179,7 @@ function start({ config, log }: ProcessFrame, connections: WorkerConnections, en
       stopping.abort();
       await Promise.allSettled([started]);
       importConsumer.pause();
-      await Promise.all([flows.drain(config.stopTimeoutMs), imports.drain(config.stopTimeoutMs)]);
+      await Promise.all([announcer.announceStopping(), flows.drain(config.stopTimeoutMs), imports.drain(config.stopTimeoutMs)]);
       await stopAll(services, { deadlineMs: SERVICES_STOP_MS, log });
       await flowDispatcher.drain();
       await connections.close();

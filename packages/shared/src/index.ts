@@ -37,6 +37,12 @@ export {
 export type { AcceptedFlow, CancellationAnswer, FlowAnswer, ListedFlowAnswer, PhaseAnswer } from './rest/flow-answers.ts';
 export { batchLineSchema, flowListQuery, newFlowSchema, PRIORITY_DEFAULT } from './rest/flow-requests.ts';
 export type { BatchLineBody, FlowListQuery, NewFlowBody } from './rest/flow-requests.ts';
+export { explainSchema, EXPLAIN_CAUSES } from './rest/explain.ts';
+export type { BlockerKind, ExplainAnswer, ExplainCause } from './rest/explain.ts';
+export { pauseFlowSchema, pauseQueueSchema, resumeQueueSchema } from './rest/pauses.ts';
+export type { FlowPauseAnswer } from './rest/pauses.ts';
+export { JOB_STATES, jobSchema, queuePageSchema, queueSchema, workerListQuery, workerPageSchema, workerSchema } from './rest/queues.ts';
+export type { JobAnswer, JobState, QueueAnswer, WorkerAnswer } from './rest/queues.ts';
 export { livenessSchema, readinessSchema, redisHealthSchema } from './rest/health.ts';
 export { createdKeySchema, keyListQuery, keyPageSchema, keySchema, keyScopeQuery, newKeySchema } from './rest/keys.ts';
 export type { KeyAnswer, NewKeyBody } from './rest/keys.ts';

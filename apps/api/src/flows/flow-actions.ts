@@ -3,13 +3,23 @@
 import type { Logger } from '@millrace/process';
 import type { ControlMessage, UpdateMessage } from '@millrace/redis';
 import type { Dispatch } from '@millrace/shared';
-import { publicEvent, type FlowActionOutcome, type LoggedEvent, type NewSignal, type SignalOutcome } from '@millrace/store';
+import {
+  publicEvent,
+  type FlowActionOutcome,
+  type LoggedEvent,
+  type NewFlowPause,
+  type NewSignal,
+  type ResumeOutcome,
+  type SignalOutcome,
+} from '@millrace/store';
 import type { FlowTarget } from '../routes/flow-routes.ts';
 
 export type FlowActions = {
   cancelFlow(target: FlowTarget & { by: string }): Promise<FlowActionOutcome>;
   retryFlow(target: FlowTarget): Promise<FlowActionOutcome>;
   sendSignal(signal: NewSignal): Promise<SignalOutcome>;
+  pauseFlow(pause: NewFlowPause): Promise<FlowActionOutcome>;
+  resumeFlow(target: FlowTarget & { by: string }): Promise<ResumeOutcome>;
 };
 
 export type FlowActionsDeps = FlowActions & {
@@ -46,6 +56,17 @@ export function createFlowActions(deps: FlowActionsDeps): FlowActions {
       const outcome = await deps.sendSignal(signal);
       announce(outcome);
       if (outcome.kind === 'sent') deps.dispatch(outcome.dispatches);
+      return outcome;
+    },
+    pauseFlow: async (pause) => {
+      const outcome = await deps.pauseFlow(pause);
+      announce(outcome);
+      return outcome;
+    },
+    resumeFlow: async (target) => {
+      const outcome = await deps.resumeFlow(target);
+      announce(outcome);
+      if (outcome.kind === 'done') deps.dispatch(outcome.dispatches);
       return outcome;
     },
   };

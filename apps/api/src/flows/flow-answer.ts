@@ -3,14 +3,15 @@ import {
   isTerminalFlow,
   type CancellationAnswer,
   type FlowAnswer,
+  type FlowPauseAnswer,
   type ListedFlowAnswer,
   type PhaseAnswer,
   type Progress,
 } from '@millrace/shared';
-import type { FlowSnapshot, ListedFlow, StoredCancellation, StoredFlow, StoredPhase } from '@millrace/store';
+import type { FlowPause, FlowSnapshot, ListedFlow, StoredCancellation, StoredFlow, StoredPhase } from '@millrace/store';
 import { flowLinks } from './flow-links.ts';
 
-type Head = Omit<StoredFlow, 'input' | 'seq_last'>;
+type Head = Omit<StoredFlow, 'input' | 'seq_last' | 'pause'>;
 
 /** @param progress latest reports by phase name; empty when Redis is away */
 export function flowAnswer(stored: FlowSnapshot, progress: ReadonlyMap<string, Progress>): FlowAnswer {
@@ -21,8 +22,13 @@ export function flowAnswer(stored: FlowSnapshot, progress: ReadonlyMap<string, P
     input: flow.input,
     outputs: Object.fromEntries(completed.map((phase) => [phase.name, phase.output])),
     phases: phases.map((phase) => phaseAnswer(phase, isTerminalFlow(flow.status) ? undefined : progress.get(phase.name))),
+    ...(flow.status === 'paused' && flow.pause !== null ? { pause: pauseAnswer(flow.pause) } : {}),
     ...(stored.cancellation === null ? {} : { cancellation: cancellationAnswer(stored.cancellation) }),
   };
+}
+
+function pauseAnswer({ by, reason, at, until }: FlowPause): FlowPauseAnswer {
+  return { by, reason, at: new Date(at).toISOString(), until: until === null ? null : new Date(until).toISOString() };
 }
 
 export function listedFlowAnswer(flow: ListedFlow): ListedFlowAnswer {

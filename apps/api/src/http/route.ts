@@ -32,7 +32,7 @@ export type BatchLine = { ok: true; value: unknown } | { ok: false; error: Error
 
 export type RouteBody =
   /** `application/json` up to `maxBytes` (default 1 MiB), checked by the schema. Objects should be `z.strictObject`. */
-  | { kind: 'json'; schema: z.ZodType; maxBytes?: number }
+  | { kind: 'json'; schema: z.ZodType; maxBytes?: number; /** A request without a body counts as `{}`. */ optional?: true }
   /** `application/x-ndjson`, or `application/json` holding an array. The handler gets `BatchLine[]`; `schema` is one line, for the document. */
   | { kind: 'batch'; schema: z.ZodType }
   /** Not read: the handler consumes `raw.req` and bounds its time. Over `maxBytes` by Content-Length: 413 before the handler. */

@@ -83,6 +83,7 @@ export async function serveRoute({ route, exchange, params }: RouteCall): Promis
 
 async function readParsed(body: Extract<RouteBody, { kind: 'json' | 'batch' }>, exchange: Exchange): Promise<unknown> {
   if (body.kind === 'batch') return readBatch(exchange);
+  if (body.optional === true && declaredLength(exchange.req) === 0) return {};
   requireMediaType(exchange.req, JSON_TYPES);
   return parseJson(await readBody(exchange, body.maxBytes ?? LIMITS.bodyBytesMax));
 }

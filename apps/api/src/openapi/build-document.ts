@@ -129,7 +129,7 @@ function headerParameters(route: Route): unknown[] {
 function requestBody(body: RouteBody, schemas: SchemaCollector): unknown {
   switch (body.kind) {
     case 'json':
-      return { required: true, content: { 'application/json': { schema: schemas.reference(body.schema, 'input') } } };
+      return { required: body.optional !== true, content: { 'application/json': { schema: schemas.reference(body.schema, 'input') } } };
     case 'batch': {
       const line = schemas.reference(body.schema, 'input');
       return {

@@ -9,6 +9,7 @@ import type { Database } from '@millrace/store';
 import { createCancelReceipts } from './cancel-receipts.ts';
 import type { ContextDeps } from './context/create-context.ts';
 import type { EventPublisher } from './event-publisher.ts';
+import { createCodeHolder } from './code-holder.ts';
 import { createHttpPhases, type HttpSettings } from './http/http-phases.ts';
 import type { RunIsolated } from './isolated-run.ts';
 import { createIsolation, type Isolation } from './isolation.ts';
@@ -67,9 +68,7 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
   const running: RunningPhases = createRunningPhases({
     ...receipts,
     nowMs: deps.clock.monotonicMs,
-    onDoubt: () => {
-      leaseKeeper.wake();
-    },
+    onDoubt: () => leaseKeeper.wake(),
   });
   const claims = createPhaseClaims({ ...deps, leaseMs: LEASE_MS });
   const commits = createPhaseCommits({ ...deps, leaseMs: LEASE_MS });
@@ -81,6 +80,7 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
     running,
     isolation,
     definitions: createPhaseDefinitions(deps.registry, createHttpPhases({ ...deps, commits })),
+    holdForCode: createCodeHolder(deps),
     random: Math.random,
     onEnd: (end) => {
       if (!end.committed) running.refused(end.phase);

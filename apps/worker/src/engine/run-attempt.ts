@@ -19,14 +19,21 @@ export async function runAttempt(deps: PhaseRunnerDeps, attempt: Attempt): Promi
   const running = deps.running.add(phase, attempt);
   try {
     const found = findDefinition(deps, phase);
-    if (found.kind === 'unknown')
-      return await interruptAttempt(deps, phase, { kind: 'interrupted', reason: found.reason, delayMs: UNKNOWN_CODE_RETRY_MS });
+    if (found.kind === 'unknown') return await leaveToOthers(deps, phase, found.reason);
     if (found.kind === 'broken') return await writeEnd(deps, { running, retry: DEFAULT_RETRY, outcome: found.outcome });
     const started = { running, found, goesOn: attempt.goesOn };
     return phase.crashes < SUSPECT_CRASHES ? await runFound(deps, started) : await runSuspect(deps, started);
   } finally {
     deps.running.remove(running);
   }
+}
+
+// Another worker may know it. When none does, it must not go round and round between those that don't.
+async function leaveToOthers(deps: PhaseRunnerDeps, phase: ClaimedPhase, reason: string): Promise<AttemptEnd> {
+  if (reason === 'unknown-phase' || !(await deps.holdForCode(phase, reason)))
+    return interruptAttempt(deps, phase, { kind: 'interrupted', reason, delayMs: UNKNOWN_CODE_RETRY_MS });
+  deps.onEnd({ phase, outcome: 'interrupted', committed: true });
+  return { outcome: { kind: 'finished' }, next: null };
 }
 
 type Found = FoundPhase & { kind: 'found' };

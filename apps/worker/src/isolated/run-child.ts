@@ -7,6 +7,7 @@ import { createFlowPlanner, type FlowRegistry } from '@millrace/sdk';
 import { importedOpener } from '../imports/imported-opener.ts';
 import type { PhaseRunnerDeps } from '../engine/attempt.ts';
 import { createIsolation } from '../engine/isolation.ts';
+import { createCodeHolder } from '../engine/code-holder.ts';
 import type { HttpPhases } from '../engine/http/http-phases.ts';
 import type { PhaseClaims } from '../engine/phase-claims.ts';
 import { createPhaseCommits } from '../engine/phase-commits.ts';
@@ -74,6 +75,7 @@ function runnerDeps({ connections, registry, task, log }: Parts): Omit<PhaseRunn
     log,
     workerId: task.workerId,
     claims: alreadyClaimed(task),
+    holdForCode: createCodeHolder({ ...connections, log, workerId: task.workerId }),
     definitions: withoutHardLimit(createPhaseDefinitions(registry, NO_HTTP_PHASES)),
     planner: createFlowPlanner(registry),
     isolation: createIsolation({ clock: systemClock }),

@@ -16,6 +16,7 @@ import {
   quarantinePhase,
   releaseHeld,
   releasePhases,
+  resumeDuePauses,
   unclaimed,
   undeliveredSignals,
   wakePhases,
@@ -46,7 +47,7 @@ export function createReconciler(deps: ReconcilerDeps): Loop {
     log: deps.log,
     onPass: deps.onPass,
     runOnce: async () => {
-      const steps = [recoverLost, releaseDue, redispatchMissing, endWaits, endCallbacks, closeReceipts, reconcileImports];
+      const steps = [recoverLost, releaseDue, redispatchMissing, endWaits, endPauses, endCallbacks, closeReceipts, reconcileImports];
       const results = [];
       for (const step of steps) results.push(await settle(() => step(deps)));
       // One step that fails must not keep the others from their work; the pass as a whole has failed all the same.
@@ -90,6 +91,13 @@ async function recoverLost({ database, publisher, dispatch, log }: ReconcilerDep
   dispatch(outcome.dispatches);
   if (outcome.dispatches.length > 0) log.warn({ count: outcome.dispatches.length }, 'leases ran out, their phases are queued again');
   return expired.length;
+}
+
+async function endPauses({ database, publisher, dispatch }: ReconcilerDeps): Promise<number> {
+  const { count, events, dispatches } = await resumeDuePauses(database, ROWS_MAX);
+  publisher.publish(events);
+  dispatch(dispatches);
+  return count;
 }
 
 // One by one: signals and their time-outs are rare, and each changes one flow.

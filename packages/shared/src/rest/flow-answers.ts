@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { FLOW_STATUSES, PHASE_STATUSES } from '../statuses.ts';
 import { instantSchema, pageOf, problemSchema } from './common.ts';
+import { flowPauseSchema } from './pauses.ts';
 
 const linksSchema = z.object({ self: z.string(), events: z.string(), progress: z.string(), cancel: z.string(), retry: z.string() });
 const instantOrNull = instantSchema.nullable();
@@ -86,6 +87,7 @@ export const flowSchema = z
     input: z.unknown(),
     outputs: z.record(z.string(), z.unknown()).meta({ description: 'Results of the completed phases by name' }),
     phases: z.array(phaseSchema),
+    pause: flowPauseSchema.optional().meta({ description: 'While it is paused' }),
     cancellation: cancellationSchema.optional(),
   })
   .meta({ id: 'Flow', title: 'Flow' });

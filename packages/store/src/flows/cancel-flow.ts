@@ -27,8 +27,8 @@ export async function cancelFlow(
       values: [flow.id, lastMemberId(flow.id)],
     });
     await client.query(
-      `UPDATE millrace.flows SET status = 'cancelled', cancelled_by = $2, phases_open = 0, phases_active = 0, finished_at = clock_timestamp()
-       WHERE id = $1`,
+      `UPDATE millrace.flows SET status = 'cancelled', cancelled_by = $2, phases_open = 0, phases_active = 0, pause = NULL, due_at = NULL,
+         finished_at = clock_timestamp() WHERE id = $1`,
       [flow.id, target.by],
     );
     return { kind: 'done', events: await appendEvents(client, flow.id, [{ type: 'flow.cancelled', data: { by: target.by } }]) };

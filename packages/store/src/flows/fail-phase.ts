@@ -79,11 +79,20 @@ type EndedBranch = {
   type?: 'phase.failed' | 'phase.quarantined';
 };
 
-/** Fails a phase whose signal did not come in time. Nothing happens when it came after all, or when the time was not over. */
+/**
+ * Fails a phase whose signal did not come in time. Nothing happens when it came after all, or when the time was not over. While its flow is
+ * paused nothing may fail either: the wait is put off until the flow is resumed, which sets its time anew.
+ */
 export async function failOverdueWait(database: Pick<Database, 'transaction'>, phaseId: string): Promise<FailureOutcome> {
   return database.transaction(async (client) => {
     const flow = await lockFlow(client, groupIdOf(phaseId));
     if (flow === undefined) return NOT_OURS;
+    if (flow.status === 'paused') {
+      await client.query("UPDATE millrace.phases SET due_at = 'infinity' WHERE id = $1 AND status = 'waiting' AND due_at <= now()", [
+        phaseId,
+      ]);
+      return NOT_OURS;
+    }
     const error = { code: 'timeout', message: 'the signal did not come in time' };
     const result = await client.query<Pick<FailedRow, 'id' | 'name' | 'attempts'>>({
       name: 'fail-overdue-wait',

@@ -17,7 +17,7 @@ export type FlowFilter = {
   limit: number;
 };
 
-export type ListedFlow = Omit<StoredFlow, 'input' | 'seq_last'> & { phases_total: number; phases_open: number };
+export type ListedFlow = Omit<StoredFlow, 'input' | 'seq_last' | 'pause'> & { phases_total: number; phases_open: number };
 
 const COLUMNS =
   'id, name, version, status, run, workspace, tags, priority, error, run_at, created_at, started_at, finished_at, phases_total, phases_open';

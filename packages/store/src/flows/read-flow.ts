@@ -2,6 +2,7 @@
 import { lastMemberId, type FlowStatus, type PhaseStatus } from '@millrace/shared';
 import type { Queryable } from '../database.ts';
 import type { CancelledHow } from './cancellations.ts';
+import type { FlowPause } from './pause-flow.ts';
 
 export type StoredFlow = {
   id: string;
@@ -19,6 +20,8 @@ export type StoredFlow = {
   started_at: Date | null;
   finished_at: Date | null;
   seq_last: number;
+  /** While it is paused. */
+  pause: FlowPause | null;
 };
 
 export type StoredPhase = {

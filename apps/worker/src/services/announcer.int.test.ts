@@ -1,0 +1,123 @@
+// The announcer on a real database, and workers of two versions at one database.
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { createLogger } from '@millrace/process';
+import { createDatabase, listWorkers, readQueueRate, type Database, type HeldDefinition } from '@millrace/store';
+import { eventually } from '@millrace/testing';
+import { createEngineFixture, onlyPhase, type EngineFixture } from '../engine/test-support/engine-fixture.ts';
+import { createAnnouncer, type Announcer } from './announcer.ts';
+import { createTableCleaner } from './table-cleaner.ts';
+
+const log = createLogger({ name: 'test', level: 'silent' });
+let test: EngineFixture;
+let started: Announcer[];
+
+beforeEach(async () => {
+  test = await createEngineFixture();
+  started = [];
+});
+
+afterEach(async () => {
+  await Promise.all(started.map((announcer) => announcer.stop(2_000)));
+  await test.close();
+});
+
+async function announcer(id: string, definitions: readonly HeldDefinition[], database: Database = test.database): Promise<Announcer> {
+  const made = createAnnouncer({
+    database,
+    worker: { id, host: 'here', pid: 1, startedAt: new Date(), concurrency: 5, queues: ['flow-phase'], definitions },
+    runningCount: () => 2,
+    now: () => new Date(),
+    log,
+    onPass: () => undefined,
+  });
+  started.push(made);
+  await made.start();
+  return made;
+}
+
+const workers = async () =>
+  (await listWorkers(test.database.main, { after: null, limit: 10 })).map(({ id, stopping }) => ({ id, stopping }));
+const heldFor = async (flowId: string) =>
+  (
+    await test.database.main.query<{ held: string | null; generation: number }>(
+      'SELECT held, generation FROM millrace.phases WHERE id = $1',
+      [onlyPhase(flowId)],
+    )
+  ).rows[0];
+
+describe('the announcer', () => {
+  it('announces its worker at once, that it stops, and takes its row with it', async () => {
+    const made = await announcer('w', [{ name: 'f', version: 1 }]);
+    await eventually(async () => {
+      expect(await workers()).toEqual([{ id: 'w', stopping: false }]);
+    });
+    await made.announceStopping();
+    expect(await workers()).toEqual([{ id: 'w', stopping: true }]);
+    await made.stop(2_000);
+    await made.stop(2_000);
+    expect(await workers()).toEqual([]);
+  });
+
+  it('reports the attempts that ended, at the latest when it stops', async () => {
+    const made = await announcer('w', []);
+    for (let n = 0; n < 10; n += 1) made.attemptEnded({ workspace: 'default', completed: n < 9 });
+    await made.stop(2_000);
+    const { completed, failed } = await readQueueRate(test.database.main, { queue: 'flow-phase', workspace: 'default' });
+    expect(completed / failed).toBeCloseTo(9);
+  });
+
+  it('fails no stop when the database is away', async () => {
+    const away = createDatabase({ url: 'postgres://nobody@127.0.0.1:1/nothing', name: 'away', onError: () => undefined });
+    const made = await announcer('w', [], away);
+    made.attemptEnded({ workspace: 'default', completed: true });
+    await expect(made.announceStopping()).resolves.toBeUndefined();
+    await expect(made.stop(2_000)).resolves.toBeUndefined();
+    await away.close();
+  });
+});
+
+describe('a flow of a version that no live worker holds', () => {
+  it('waits in PostgreSQL after one look, and goes on when a worker with it announces itself', async () => {
+    const name = test.define({ only: { run: () => 'done' } }, 1);
+    const flowId = await test.start(name, {}, 2);
+    await test.engine();
+    await eventually(async () => {
+      expect(await heldFor(flowId)).toEqual({ held: 'worker', generation: 2 });
+    });
+    expect((await test.story(flowId)).slice(-2)).toEqual(['phase.started only', 'phase.queued only']);
+    await announcer('knows', [{ name, version: 2 }]);
+    await eventually(async () => {
+      expect(await heldFor(flowId)).toEqual({ held: null, generation: 2 });
+    });
+  });
+
+  it('goes back to the queue when another worker is alive that holds it', async () => {
+    const name = test.define({ only: { run: () => 'done' } }, 1);
+    await announcer('knows', [{ name, version: 2 }]);
+    await eventually(async () => {
+      expect(await workers()).toHaveLength(1);
+    });
+    const flowId = await test.start(name, {}, 2);
+    await test.engine();
+    await eventually(async () => {
+      expect(await heldFor(flowId)).toEqual({ held: null, generation: 2 });
+    });
+  });
+});
+
+describe('the table cleaner', () => {
+  it('clears away what is over and keeps the rest', async () => {
+    const sql = (text: string) => test.database.main.query(text);
+    await sql(
+      "INSERT INTO millrace.queue_pauses (queue, workspace, paused_by, until) VALUES ('flow-phase', 'a', 'x', now() - interval '1 second'), ('flow-phase', 'b', 'x', NULL)",
+    );
+    await announcer('w', []);
+    const cleaner = createTableCleaner({ database: test.database, log, onPass: () => undefined });
+    await cleaner.start();
+    await eventually(async () => {
+      expect((await sql('SELECT workspace FROM millrace.queue_pauses')).rows).toEqual([{ workspace: 'b' }]);
+    });
+    await cleaner.stop(1_000);
+    expect(await workers()).toHaveLength(1);
+  });
+});
