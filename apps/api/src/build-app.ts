@@ -1,95 +1,16 @@
-// Puts the application together from its parts: which routes there are and what each is given. Opens nothing and starts nothing.
-import { isTerminalFlow } from '@millrace/shared';
-import type { Clock, Logger } from '@millrace/process';
-import type { JobDispatcher } from '@millrace/queue';
-import type { Keys, UpdatePublisher } from '@millrace/redis';
-import type { FlowPlanner } from '@millrace/sdk';
-import type { UploadStorage } from '@millrace/storage';
-import {
-  cancelFlow,
-  completeCallback,
-  createFlows,
-  createKey,
-  createKeyOnce,
-  failCallback,
-  findKey,
-  listFlows,
-  listKeys,
-  listWorkers,
-  pauseFlow,
-  pauseQueue,
-  readExplainFacts,
-  readFlow,
-  readFlowHead,
-  readImportHead,
-  readJob,
-  resumeFlow,
-  resumeQueue,
-  retryFlow,
-  revokeKey,
-  sendSignal,
-  type Database,
-} from '@millrace/store';
+// Puts the application together from its parts. Opens nothing and starts nothing.
+import type { Clock } from '@millrace/process';
+
+import { createDedupedFlows, createFlows, findKey, type Database } from '@millrace/store';
 import type { Express } from 'express';
 import { createAuthenticator, type Authenticator } from './auth/authenticator.ts';
 import { BOARD_PATH, createQueueBoard } from './board/queue-board.ts';
-import { createFlowAcceptor } from './flows/accept-flow.ts';
-import { createCallbackActions } from './flows/callback-actions.ts';
-import { createFlowActions, type FlowActions } from './flows/flow-actions.ts';
-import { createFlowIntake, type FlowDispatch, type FlowIntake } from './flows/flow-intake.ts';
-import { createProgressReader, type ProgressReader } from './flows/latest-progress.ts';
-import type { Readiness } from './health/readiness.ts';
+import { createAnnouncer } from './flows/flow-actions.ts';
+import { createFlowIntake, type FlowIntake } from './flows/flow-intake.ts';
 import { createApp } from './http/create-app.ts';
-import { createCursors, type Cursors } from './http/input/cursors.ts';
-import type { InstanceLoader } from './http/load-instance.ts';
 import type { Route } from './http/route.ts';
-import type { ApiMetrics } from './metrics/api-metrics.ts';
-import { callbackRoutes } from './routes/callback-routes.ts';
-import { datasetRoutes } from './routes/dataset-routes.ts';
-import { docsRoutes } from './routes/docs-routes.ts';
-import { explainRoutes } from './routes/explain-routes.ts';
-import { eventRoutes, type EventRoutesDeps } from './routes/event-routes.ts';
-import { flowBatchRoutes } from './routes/flow-batch-routes.ts';
-import { flowReader, flowRoutes } from './routes/flow-routes.ts';
-import { healthRoutes } from './routes/health-routes.ts';
-import { importRoutes } from './routes/import-routes.ts';
-import { keyRoutes } from './routes/key-routes.ts';
-import { pauseRoutes } from './routes/pause-routes.ts';
-import { queueRoutes } from './routes/queue-routes.ts';
-import { signalRoutes } from './routes/signal-routes.ts';
-import { createQueueReader } from './queues/queue-answer.ts';
-import { createImportActions } from './uploads/import-actions.ts';
-import { createContentReceiver } from './uploads/receive-content.ts';
-import type { SpoolLimits } from './uploads/spool-content.ts';
-
-/** What the process says in its OpenAPI document. */
-const API_VERSION = '1.0.0';
-
-export type RedisAccess = {
-  keys: Keys;
-  isReady(): boolean;
-  ping(): Promise<void>;
-  /** All fields of a hash. */
-  readHash(key: string): Promise<Record<string, string>>;
-};
-
-export type BuildAppDeps = {
-  database: Database;
-  redis: RedisAccess;
-  updates: UpdatePublisher;
-  dispatcher: JobDispatcher;
-  dispatch: FlowDispatch;
-  planner: FlowPlanner;
-  storage: UploadStorage;
-  uploadLimits: SpoolLimits;
-  hub: EventRoutesDeps['hub'];
-  authenticator: Authenticator;
-  instance: InstanceLoader;
-  readiness: Readiness;
-  metrics: ApiMetrics;
-  clock: Clock;
-  log: Logger;
-};
+import { allRoutes } from './all-routes.ts';
+import type { BuildAppDeps } from './app-deps.ts';
 
 export type BuiltApp = {
   app: Express;
@@ -112,7 +33,13 @@ export function authenticatorOf({
 
 export function buildApp(deps: BuildAppDeps): BuiltApp {
   const { database, metrics, log } = deps;
-  const intake = createFlowIntake({ createFlows: (flows) => createFlows(database.hot, flows), dispatch: deps.dispatch, metrics });
+  const intake = createFlowIntake({
+    createFlows: (flows) => createFlows(database.hot, flows),
+    createDedupedFlows: (flows) => createDedupedFlows(database, flows),
+    announce: createAnnouncer(deps),
+    dispatch: deps.dispatch,
+    metrics,
+  });
   const routes = allRoutes(deps, intake);
   const app = createApp({
     routes,
@@ -124,119 +51,4 @@ export function buildApp(deps: BuildAppDeps): BuiltApp {
     },
   });
   return { app, routes, intake };
-}
-
-function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
-  const { database, clock, log } = deps;
-  const acceptor = createFlowAcceptor({ planner: deps.planner, clock });
-  const cursors = createCursors({ secret: async () => (await deps.instance()).cursorSecret });
-  const readProgress = createProgressReader({
-    source: {
-      isReady: deps.redis.isReady,
-      read: ({ workspace, flowId }) => deps.redis.readHash(deps.redis.keys.progressState(workspace, flowId)),
-    },
-    log,
-  });
-  const actions = createFlowActions({
-    cancelFlow: (target) => cancelFlow(database, target),
-    retryFlow: (target) => retryFlow(database, target),
-    sendSignal: (signal) => sendSignal(database, signal, (flow) => deps.planner.declaresSignal(flow, signal.name)),
-    pauseFlow: (pause) => pauseFlow(database, pause),
-    resumeFlow: (target) => resumeFlow(database, target),
-    updates: deps.updates,
-    dispatch: (dispatches) => {
-      deps.dispatch.send([...dispatches]);
-    },
-    log,
-  });
-  // The busiest first: Express tries the paths one after the other.
-  const routes = [
-    ...flowRoutes({
-      acceptor,
-      intake,
-      cursors,
-      readProgress,
-      readFlow: (target) => readFlow(database.main, target),
-      flowExists: async (target) => (await readFlowHead(database.main, target)) !== undefined,
-      listFlows: (filter) => listFlows(database.main, filter),
-      ...actions,
-    }),
-    ...signalRoutes({
-      sendSignal: actions.sendSignal,
-      readAnswer: flowReader({ readFlow: (target) => readFlow(database.main, target), readProgress }),
-    }),
-    ...callbackPart(deps),
-    ...controlPart(deps, { cursors, actions, readProgress }),
-    ...flowBatchRoutes({ acceptor, intake, log }),
-    ...eventRoutes({ hub: deps.hub, database, cursors, readHead: (kind, id, workspace) => readHead(database, { kind, id, workspace }) }),
-    ...datasetRoutes({ database, cursors }),
-    ...importPart(deps, cursors),
-    ...keyRoutes({
-      authenticator: deps.authenticator,
-      cursors,
-      clock,
-      createKey: (key) => createKey(database, key),
-      createKeyOnce: (key, once) => createKeyOnce(database, key, once),
-      listKeys: (page) => listKeys(database.main, page),
-      revokeKey: (key) => revokeKey(database.main, key),
-    }),
-    ...healthRoutes({
-      readiness: deps.readiness,
-      redis: { isReady: deps.redis.isReady, ping: deps.redis.ping, waitingCounts: () => waitingCounts(deps.dispatcher) },
-      metricsText: () => deps.metrics.text(),
-    }),
-  ];
-  return [...routes, ...docsRoutes(routes, API_VERSION)];
-}
-
-function callbackPart({ database, updates, dispatch, log }: BuildAppDeps): Route[] {
-  const actions = createCallbackActions({
-    completeCallback: (answer) => completeCallback(database, answer),
-    failCallback: (failure) => failCallback(database, failure),
-    updates,
-    dispatch: (dispatches) => {
-      dispatch.send([...dispatches]);
-    },
-    log,
-  });
-  return callbackRoutes(actions);
-}
-
-// Pausing, and what is there to see of queues, workers and reasons.
-function controlPart(deps: BuildAppDeps, parts: { cursors: Cursors; actions: FlowActions; readProgress: ProgressReader }): Route[] {
-  const { database, clock, redis } = deps;
-  const readAnswer = flowReader({ readFlow: (target) => readFlow(database.main, target), readProgress: parts.readProgress });
-  return [
-    ...pauseRoutes({ clock, readAnswer, pauseFlow: parts.actions.pauseFlow, resumeFlow: parts.actions.resumeFlow }),
-    ...explainRoutes({ readFacts: (target) => readExplainFacts(database.main, target), isRedisReady: redis.isReady }),
-    ...queueRoutes({
-      clock,
-      cursors: parts.cursors,
-      readQueue: createQueueReader({ database, clock }),
-      pauseQueue: (pause) => pauseQueue(database.main, pause),
-      resumeQueue: (target) => resumeQueue(database.main, target),
-      listWorkers: (page) => listWorkers(database.main, page),
-      readJob: (target) => readJob(database.main, target),
-    }),
-  ];
-}
-
-function importPart(deps: BuildAppDeps, cursors: Cursors): Route[] {
-  const { database, storage, uploadLimits: limits, clock, log } = deps;
-  const actions = createImportActions({ database, storage, updates: deps.updates, dispatcher: deps.dispatcher, log });
-  const receive = createContentReceiver({ database, storage, announce: actions.announce, log, limits });
-  return importRoutes({ database, cursors, clock, receive, actions, uploadBytesMax: limits.uploadBytesMax });
-}
-
-async function readHead(database: Database, { kind, id, workspace }: { kind: 'flow' | 'import'; id: string; workspace: string }) {
-  if (kind === 'import') return readImportHead(database.main, { importId: id, workspace });
-  const head = await readFlowHead(database.main, { flowId: id, workspace });
-  return head === undefined ? undefined : { ...head, ended: isTerminalFlow(head.status) };
-}
-
-async function waitingCounts(dispatcher: JobDispatcher): Promise<Record<string, number>> {
-  const entries = await Promise.all(
-    (['flow-phase', 'data-import'] as const).map(async (name) => [name, await dispatcher.waitingCount(name)] as const),
-  );
-  return Object.fromEntries(entries);
 }

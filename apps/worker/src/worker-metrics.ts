@@ -7,6 +7,7 @@ export type WorkerMetrics = {
   registry: Registry;
   phaseEnded(end: { flow: string; outcome: string; committed: boolean }): void;
   passEnded(pass: { loop: string; durationMs: number; failed: boolean }): void;
+  scheduleFired(fire: { outcome: string; count: number }): void;
   /** Registers a value that is read at every scrape. */
   gauge(name: string, help: string, read: () => number): void;
 };
@@ -27,6 +28,12 @@ export function createWorkerMetrics(): WorkerMetrics {
     buckets: [0.001, 0.005, 0.025, 0.1, 0.5, 2, 10],
     registers: [registry],
   });
+  const fires = new Counter({
+    name: 'millrace_schedule_fires_total',
+    help: 'Times of schedules by what became of them.',
+    labelNames: ['outcome'],
+    registers: [registry],
+  });
   return {
     registry,
     phaseEnded: ({ flow, outcome, committed }) => {
@@ -34,6 +41,9 @@ export function createWorkerMetrics(): WorkerMetrics {
     },
     passEnded: ({ loop, durationMs, failed }) => {
       passes.observe({ loop, failed: String(failed) }, durationMs / 1_000);
+    },
+    scheduleFired: ({ outcome, count }) => {
+      fires.inc({ outcome }, count);
     },
     gauge: (name, help, read) => {
       new Gauge({

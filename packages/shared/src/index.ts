@@ -35,14 +35,14 @@ export {
   progressSchema,
 } from './rest/flow-answers.ts';
 export type { AcceptedFlow, CancellationAnswer, FlowAnswer, ListedFlowAnswer, PhaseAnswer } from './rest/flow-answers.ts';
-export { batchLineSchema, flowListQuery, newFlowSchema, PRIORITY_DEFAULT } from './rest/flow-requests.ts';
-export type { BatchLineBody, FlowListQuery, NewFlowBody } from './rest/flow-requests.ts';
 export { explainSchema, EXPLAIN_CAUSES } from './rest/explain.ts';
 export type { BlockerKind, ExplainAnswer, ExplainCause } from './rest/explain.ts';
 export { pauseFlowSchema, pauseQueueSchema, resumeQueueSchema } from './rest/pauses.ts';
 export type { FlowPauseAnswer } from './rest/pauses.ts';
 export { JOB_STATES, jobSchema, queuePageSchema, queueSchema, workerListQuery, workerPageSchema, workerSchema } from './rest/queues.ts';
 export type { JobAnswer, JobState, QueueAnswer, WorkerAnswer } from './rest/queues.ts';
+export { batchLineSchema, DEDUPE_MODES, flowListQuery, newFlowSchema, PRIORITY_DEFAULT } from './rest/flow-requests.ts';
+export type { BatchLineBody, DedupeMode, FlowListQuery, NewFlowBody } from './rest/flow-requests.ts';
 export { livenessSchema, readinessSchema, redisHealthSchema } from './rest/health.ts';
 export { createdKeySchema, keyListQuery, keyPageSchema, keySchema, keyScopeQuery, newKeySchema } from './rest/keys.ts';
 export type { KeyAnswer, NewKeyBody } from './rest/keys.ts';
@@ -77,3 +77,17 @@ export type {
   ImportListQuery,
   RejectAnswer,
 } from './imports/import-schemas.ts';
+export {
+  listedScheduleSchema,
+  newScheduleSchema,
+  scheduleFirePageSchema,
+  scheduleFireQuery,
+  scheduleListQuery,
+  schedulePageSchema,
+  schedulePauseSchema,
+  scheduleSchema,
+} from './rest/schedules.ts';
+export type { ListedScheduleAnswer, NewScheduleBody, ScheduleAnswer, ScheduleFireAnswer, SchedulePauseBody } from './rest/schedules.ts';
+export { nextRuns } from './schedules/cron.ts';
+export type { CronRule } from './schedules/cron.ts';
+export type { CatchUpPolicy, FireOutcome, FireTrigger, OverlapPolicy } from './schedules/policies.ts';

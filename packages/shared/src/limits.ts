@@ -17,6 +17,9 @@ export const LIMITS = {
   /** The result of a phase or of a step, as JSON. */
   outputBytesMax: 1024 * 1024,
   tagsMax: 32,
+  /** Concurrency keys and dedupe keys. */
+  flowKeyCharsMax: 200,
+  concurrencyMax: 10_000,
   /** 24 days: what a timer and a 32-bit number of milliseconds can hold (they end at 24.8). */
   timerMsMax: 24 * 86_400_000,
   progressMessageCharsMax: 1_000,

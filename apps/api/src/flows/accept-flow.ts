@@ -2,19 +2,18 @@
 import { AppError, fieldError, LIMITS, storableJson, type NewFlowBody, type Principal } from '@millrace/shared';
 import type { FlowFault, FlowPlanner, PlannedFlow } from '@millrace/sdk';
 import type { Clock } from '@millrace/process';
-import type { NewFlow } from '@millrace/store';
+import type { Dedupe, NewFlow } from '@millrace/store';
 import { issuesError } from '../http/input/validate.ts';
 import { acceptedFlow } from './flow-links.ts';
+import { concurrencyOf, dedupeOf, expiryTime, startTime } from './start-conditions.ts';
 
 /** `dispatch` and `idempotency` are known later. */
-export type FlowDraft = Omit<NewFlow, 'dispatch' | 'idempotency'>;
+export type FlowDraft = Omit<NewFlow, 'dispatch' | 'idempotency'> & { dedupe?: Dedupe };
 
 export type FlowAcceptor = {
   /** @throws AppError unknown-flow, validation, invalid-flow, nul-character … all 422 with pointers */
   accept(body: NewFlowBody, principal: Principal): FlowDraft;
 };
-
-const RUN_AT_AHEAD_YEARS_MAX = 10;
 
 export function createFlowAcceptor({ planner, clock }: { planner: FlowPlanner; clock: Clock }): FlowAcceptor {
   return {
@@ -22,9 +21,13 @@ export function createFlowAcceptor({ planner, clock }: { planner: FlowPlanner; c
       const nowMs = clock.nowMs();
       const runAt = startTime(body.runAt, nowMs);
       const { definition, phases, timeoutMs, expiresInMs } = planned(planner, body);
+      const expiresAt = expiryTime({ expiresAt: body.expiresAt, runAt }, expiresInMs, nowMs);
+      const concurrency = concurrencyOf(body);
+      const dedupe = dedupeOf(body);
       const extras = {
         ...(timeoutMs === null ? {} : { timeoutMs }),
-        ...(expiresInMs === null ? {} : { expiresAt: new Date((runAt === null ? nowMs : Date.parse(runAt)) + expiresInMs).toISOString() }),
+        ...(expiresAt === undefined ? {} : { expiresAt }),
+        ...(concurrency === undefined ? {} : { concurrency }),
       };
       return {
         workspace: principal.workspace,
@@ -37,6 +40,7 @@ export function createFlowAcceptor({ planner, clock }: { planner: FlowPlanner; c
         runAt,
         phases,
         ...(Object.keys(extras).length === 0 ? {} : { extras }),
+        ...(dedupe === undefined ? {} : { dedupe }),
         respond: (flowId) => ({ status: 202, body: acceptedFlow({ id: flowId, flow: definition.name, version: definition.version }) }),
       };
     },
@@ -55,21 +59,6 @@ function planned(planner: FlowPlanner, body: NewFlowBody): PlannedFlow {
     case 'invalid-flow':
       throw invalidFlow(plan.faults);
   }
-}
-
-/** Null when the flow may start now, which a time in the past means too. */
-function startTime(runAt: string | undefined, nowMs: number): string | null {
-  if (runAt === undefined) return null;
-  const atMs = Date.parse(runAt);
-  if (Number.isNaN(atMs)) throw fieldError('validation', '/runAt', 'This is not a time.');
-  if (atMs > yearsAfter(nowMs, RUN_AT_AHEAD_YEARS_MAX))
-    throw fieldError('validation', '/runAt', 'A flow may be planned ten years ahead at most.');
-  return atMs <= nowMs ? null : new Date(atMs).toISOString();
-}
-
-function yearsAfter(nowMs: number, years: number): number {
-  const at = new Date(nowMs);
-  return at.setUTCFullYear(at.getUTCFullYear() + years);
 }
 
 // What was sent is what is kept: the engine parses it again with the same schema before every attempt.

@@ -72,6 +72,15 @@ export function createFlowActions(deps: FlowActionsDeps): FlowActions {
   };
 }
 
+/** Announces events of flows that were changed by the way. */
+export function createAnnouncer({ updates, log }: Pick<FlowActionsDeps, 'updates' | 'log'>): (events: readonly LoggedEvent[]) => void {
+  return (events) => {
+    updates.publishEvents(messagesOf(events)).catch((error: unknown) => {
+      log.debug({ err: error }, 'a change could not be announced');
+    });
+  };
+}
+
 /** One message per subject, its events as a JSON array. */
 export function messagesOf(events: readonly LoggedEvent[]): UpdateMessage[] {
   const bySubject = Map.groupBy(events, (event) => event.subjectId);

@@ -49,6 +49,9 @@ function headAnswer(flow: Head) {
     startedAt: instant(flow.started_at),
     finishedAt: instant(flow.finished_at),
     runAt: instant(flow.run_at),
+    expiresAt: instant(flow.expires_at),
+    concurrencyKey: flow.concurrency_key,
+    concurrencyLimit: flow.concurrency_key === null ? null : flow.concurrency_limit,
     ...(flow.error === null ? {} : { error: errorAnswer(flow.error) }),
     links: flowLinks(flow.id),
   };

@@ -48,6 +48,8 @@ function setUp({ hasRoom = true, fail }: { hasRoom?: boolean; fail?: Error } = {
         })),
       );
     },
+    createDedupedFlows: () => Promise.reject(new Error('no flow here has a dedupe key')),
+    announce: () => undefined,
     dispatch: { send: (dispatches) => sent.push(...dispatches.map((dispatch) => dispatch.id)), hasRoom: () => hasRoom },
     metrics: { batchWritten: () => undefined, flowsAccepted: () => undefined },
   });

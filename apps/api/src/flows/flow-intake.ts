@@ -2,7 +2,16 @@
 // after the commit. A request that was answered meanwhile (its deadline passed) is not written any more.
 import { AppError, type Dispatch } from '@millrace/shared';
 import { createMicroBatcher } from '@millrace/process';
-import { asAppError, isDataFault, type CreatedFlow, type NewFlow } from '@millrace/store';
+import {
+  asAppError,
+  isDataFault,
+  type CreatedFlow,
+  type DedupedFlow,
+  type DedupedOutcome,
+  type LoggedEvent,
+  type NewFlow,
+  type StartedFlow,
+} from '@millrace/store';
 import type { FlowDraft } from './accept-flow.ts';
 
 export type FlowDispatch = {
@@ -16,15 +25,19 @@ export type FlowOrder = { draft: FlowDraft; idempotency: NewFlow['idempotency'] 
 
 export type FlowIntake = {
   /** One flow, combined with those of other requests. @throws AppError dependency-unavailable, idempotency-in-progress */
-  createOne(order: FlowOrder, isAbandoned: () => boolean): Promise<CreatedFlow>;
+  createOne(order: FlowOrder, isAbandoned: () => boolean): Promise<StartedFlow>;
   /** Many flows of one request in order, in slices. @throws AppError like createOne; slices before the failure are kept */
-  createMany(orders: readonly FlowOrder[], isAbandoned: () => boolean): Promise<CreatedFlow[]>;
+  createMany(orders: readonly FlowOrder[], isAbandoned: () => boolean): Promise<StartedFlow[]>;
   /** Settles when everything taken in has been written. */
   drain(): Promise<void>;
 };
 
 export type FlowIntakeDeps = {
   createFlows(flows: readonly NewFlow[]): Promise<CreatedFlow[]>;
+  /** For those with a dedupe key, which go another way. */
+  createDedupedFlows(flows: readonly DedupedFlow[]): Promise<DedupedOutcome>;
+  /** Tells watchers what happened to flows that were replaced. */
+  announce(events: readonly LoggedEvent[]): void;
   dispatch: FlowDispatch;
   metrics: { batchWritten(flowCount: number): void; flowsAccepted(flowCount: number): void };
 };
@@ -33,58 +46,97 @@ const BATCH_MAX = 500;
 /** Phases of one statement; a wider flow goes alone. Keeps a statement of wide flows within its time limit. */
 const PHASES_PER_STATEMENT_MAX = 20_000;
 const IN_FLIGHT_MAX = 4;
+/** Each is a transaction that may wait for another start of the same key: they must not take the connections that reads need. */
+const DEDUPED_IN_FLIGHT_MAX = 2;
 const PENDING_MAX = 10_000;
 
 type Item = FlowOrder & { isAbandoned(): boolean };
 
 export function createFlowIntake(deps: FlowIntakeDeps): FlowIntake {
-  const write = async (orders: readonly FlowOrder[]): Promise<CreatedFlow[]> => {
-    const dispatch = deps.dispatch.hasRoom();
-    const created = await deps
-      .createFlows(orders.map(({ draft, idempotency }) => ({ ...draft, idempotency, dispatch })))
-      .catch((error: unknown) => {
-        throw asAppError(error);
+  const plain = createBatcher((orders) => writePlain(deps, orders), IN_FLIGHT_MAX);
+  const deduped = createBatcher((orders) => writeDeduped(deps, orders), DEDUPED_IN_FLIGHT_MAX);
+  return {
+    createOne: async (order, isAbandoned) => {
+      const batcher = order.draft.dedupe === undefined ? plain : deduped;
+      const started = await batcher.add({ ...order, isAbandoned }).catch((error: unknown) => {
+        throw error instanceof Error && error.message.includes('items wait') ? overloaded(error) : error;
       });
-    deps.metrics.batchWritten(orders.length);
-    deps.metrics.flowsAccepted(created.filter((flow) => flow.kind === 'created').length);
-    const dispatches = created.flatMap((flow) => (flow.kind === 'created' ? flow.dispatches : []));
-    if (dispatches.length > 0) deps.dispatch.send(dispatches);
-    return created;
+      if (started === undefined) throw new AppError('dependency-unavailable');
+      return started;
+    },
+    createMany: async (orders, isAbandoned) => {
+      const started: StartedFlow[] = [];
+      for (const slice of slicesOf(orders)) {
+        if (isAbandoned()) throw new AppError('dependency-unavailable');
+        started.push(...(await writeBoth(deps, slice)));
+      }
+      return started;
+    },
+    drain: async () => {
+      await Promise.all([plain.drain(), deduped.drain()]);
+    },
   };
-  const batcher = createMicroBatcher<Item, CreatedFlow | undefined>({
+}
+
+type Write = (orders: readonly FlowOrder[]) => Promise<StartedFlow[]>;
+
+function createBatcher(write: Write, inFlightMax: number) {
+  return createMicroBatcher<Item, StartedFlow | undefined>({
     batchMax: BATCH_MAX,
-    inFlightMax: IN_FLIGHT_MAX,
+    inFlightMax,
     pendingMax: PENDING_MAX,
     isItemFault: isDataFault,
     send: (items) => sendBatch(items, write),
   });
-  return {
-    createOne: async (order, isAbandoned) => {
-      const created = await batcher.add({ ...order, isAbandoned }).catch((error: unknown) => {
-        throw error instanceof Error && error.message.includes('items wait') ? overloaded(error) : error;
-      });
-      if (created === undefined) throw new AppError('dependency-unavailable');
-      return created;
-    },
-    createMany: async (orders, isAbandoned) => {
-      const created: CreatedFlow[] = [];
-      for (const slice of slicesOf(orders)) {
-        if (isAbandoned()) throw new AppError('dependency-unavailable');
-        created.push(...(await write(slice)));
-      }
-      return created;
-    },
-    drain: () => batcher.drain(),
+}
+
+async function writePlain(deps: FlowIntakeDeps, orders: readonly FlowOrder[]): Promise<CreatedFlow[]> {
+  const dispatch = deps.dispatch.hasRoom();
+  const created = await deps.createFlows(orders.map(({ draft, idempotency }) => ({ ...draft, idempotency, dispatch }))).catch(rethrow);
+  written(deps, created);
+  return created;
+}
+
+async function writeDeduped(deps: FlowIntakeDeps, orders: readonly FlowOrder[]): Promise<StartedFlow[]> {
+  const dispatch = deps.dispatch.hasRoom();
+  const flows = orders.flatMap(({ draft: { dedupe, ...draft }, idempotency }) =>
+    dedupe === undefined ? [] : [{ ...draft, dedupe, idempotency, dispatch }],
+  );
+  const { started, events } = await deps.createDedupedFlows(flows).catch(rethrow);
+  if (events.length > 0) deps.announce(events);
+  written(deps, started);
+  return started;
+}
+
+function rethrow(error: unknown): never {
+  throw asAppError(error);
+}
+
+function written(deps: FlowIntakeDeps, started: readonly StartedFlow[]): void {
+  deps.metrics.batchWritten(started.length);
+  deps.metrics.flowsAccepted(started.filter((flow) => flow.kind === 'created').length);
+  const dispatches = started.flatMap((flow) => (flow.kind === 'created' ? flow.dispatches : []));
+  if (dispatches.length > 0) deps.dispatch.send(dispatches);
+}
+
+// Each kind keeps its order; between the two kinds there is none to keep.
+async function writeBoth(deps: FlowIntakeDeps, orders: readonly FlowOrder[]): Promise<StartedFlow[]> {
+  const plain = orders.filter(({ draft }) => draft.dedupe === undefined);
+  if (plain.length === orders.length) return writePlain(deps, orders);
+  const started = new Map<FlowOrder, StartedFlow>();
+  const note = (some: readonly FlowOrder[], outcomes: readonly StartedFlow[]) => {
+    for (const [index, outcome] of outcomes.entries()) if (some[index] !== undefined) started.set(some[index], outcome);
   };
+  if (plain.length > 0) note(plain, await writePlain(deps, plain));
+  const deduped = orders.filter(({ draft }) => draft.dedupe !== undefined);
+  note(deduped, await writeDeduped(deps, deduped));
+  return orders.flatMap((order) => started.get(order) ?? []);
 }
 
 // Abandoned items take no part; what they resolve to is read by nobody.
-async function sendBatch(
-  items: readonly Item[],
-  write: (orders: readonly FlowOrder[]) => Promise<CreatedFlow[]>,
-): Promise<(CreatedFlow | undefined)[]> {
+async function sendBatch(items: readonly Item[], write: Write): Promise<(StartedFlow | undefined)[]> {
   const wanted = items.filter((item) => !item.isAbandoned());
-  const created = new Map<Item, CreatedFlow>();
+  const created = new Map<Item, StartedFlow>();
   for (const slice of slicesOf(wanted)) {
     const outcomes = await write(slice);
     for (const [index, item] of slice.entries()) {

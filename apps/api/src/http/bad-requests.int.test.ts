@@ -92,7 +92,6 @@ const BODIES: Row[] = [
   ],
   ['a status', flowBody({ flow: 'test.one', input: {}, status: 'succeeded' }), 'unknown-field', '/status'],
   ['a workspace', flowBody({ flow: 'test.one', input: {}, workspace: 'other' }), 'unknown-field', '/workspace'],
-  ['a concurrency key', flowBody({ flow: 'test.one', input: {}, concurrencyKey: 'x' }), 'unknown-field', '/concurrencyKey'],
   ['an unknown field with markup', flowBody({ flow: 'test.one', input: {}, '<img src=x onerror=alert(1)>': 1 }), 'unknown-field'],
   ['a cycle', flowBody({ flow: 'test.cycle', input: {} }), 'invalid-flow', '/input'],
   ['no phase', flowBody({ flow: 'test.empty', input: {} }), 'invalid-flow', '/input'],

@@ -1,9 +1,10 @@
 // Start many flows with one request. Each line stands and falls alone; they are written in slices like any other flows.
-import { AppError, batchAnswerSchema, batchLineSchema, type BatchLineBody, type Principal } from '@millrace/shared';
-import type { CreatedFlow } from '@millrace/store';
+import { AppError, batchAnswerSchema, batchLineSchema, type AcceptedFlow, type BatchLineBody, type Principal } from '@millrace/shared';
+import type { StartedFlow } from '@millrace/store';
 import type { Logger } from '@millrace/process';
 import type { FlowAcceptor } from '../flows/accept-flow.ts';
 import type { FlowIntake, FlowOrder } from '../flows/flow-intake.ts';
+import { duplicateError } from '../flows/flow-links.ts';
 import { bodyHashOf, idempotencyKeyOf, isIdempotencyKey } from '../http/input/idempotency-key.ts';
 import { validate } from '../http/input/validate.ts';
 import { toProblem } from '../http/problem-response.ts';
@@ -16,7 +17,7 @@ const BATCH_SCOPE = 'POST /v1/flows/batch';
 const BATCH_PHASES_MAX = 200_000;
 
 type Line = { order: FlowOrder } | { error: unknown };
-type Item = { id: string; status: 'queued' } | { error: unknown };
+type Item = Pick<AcceptedFlow, 'id' | 'status' | 'deduplicated'> | { error: unknown };
 
 export function flowBatchRoutes(deps: FlowBatchRoutesDeps): Route[] {
   return [
@@ -90,8 +91,8 @@ function ownKey(key: string | undefined, body: Omit<BatchLineBody, 'idempotencyK
 // The first line under the header's key is written before all others: when it says that the key stood for another body, nothing else is started.
 async function createInOrder(
   orders: readonly FlowOrder[],
-  create: (orders: readonly FlowOrder[]) => Promise<CreatedFlow[]>,
-): Promise<CreatedFlow[]> {
+  create: (orders: readonly FlowOrder[]) => Promise<StartedFlow[]>,
+): Promise<StartedFlow[]> {
   const witness = orders.findIndex((order) => isUnderSharedKey(order));
   if (witness === -1) return create(orders);
   const first = await create(orders.slice(witness, witness + 1));
@@ -110,13 +111,15 @@ function keyReused(pointer: string): AppError {
   });
 }
 
-function toItems(lines: readonly Line[], created: readonly CreatedFlow[]): Item[] {
+function toItems(lines: readonly Line[], created: readonly StartedFlow[]): Item[] {
   let next = 0;
   return lines.map((line) => {
     if ('error' in line) return line;
     const flow = created[next];
     next += 1;
     if (flow === undefined || flow.kind === 'key-reused') return { error: keyReused('/idempotencyKey') };
-    return { id: flow.kind === 'created' ? flow.flowId : (flow.body as { id: string }).id, status: 'queued' };
+    if (flow.kind === 'duplicate') return { error: duplicateError(flow.flowId) };
+    const { id, status, deduplicated } = flow.body as AcceptedFlow;
+    return { id, status, ...(deduplicated === true ? { deduplicated } : {}) };
   });
 }

@@ -10,11 +10,11 @@ import {
   type FlowListQuery,
   type Principal,
 } from '@millrace/shared';
-import type { CreatedFlow, FlowActionOutcome, FlowFilter, FlowSnapshot, ListedFlow } from '@millrace/store';
+import type { FlowActionOutcome, FlowFilter, FlowSnapshot, ListedFlow, StartedFlow } from '@millrace/store';
 import type { FlowAcceptor } from '../flows/accept-flow.ts';
 import { flowAnswer, listedFlowAnswer } from '../flows/flow-answer.ts';
 import type { FlowIntake } from '../flows/flow-intake.ts';
-import { flowLinks } from '../flows/flow-links.ts';
+import { duplicateError, flowLinks } from '../flows/flow-links.ts';
 import type { ProgressReader } from '../flows/latest-progress.ts';
 import type { Cursors, CursorScope } from '../http/input/cursors.ts';
 import { bodyHashOf, idempotencyKeyOf, replayedBody } from '../http/input/idempotency-key.ts';
@@ -65,7 +65,14 @@ function createRoute(deps: FlowRoutesDeps): Route {
         headers: { Location: 'The flow', 'Idempotency-Replayed': '`true` when this is the answer of an earlier request' },
       },
     },
-    errors: ['idempotency-key-invalid', 'idempotency-in-progress', 'idempotency-key-reused', 'unknown-flow', 'invalid-flow'],
+    errors: [
+      'idempotency-key-invalid',
+      'idempotency-in-progress',
+      'idempotency-key-reused',
+      'already-exists',
+      'unknown-flow',
+      'invalid-flow',
+    ],
     handler: async (request) => {
       const key = idempotencyKeyOf(request.headers);
       const draft = deps.acceptor.accept(request.body, request.principal);
@@ -77,13 +84,14 @@ function createRoute(deps: FlowRoutesDeps): Route {
   });
 }
 
-function createdReply(created: CreatedFlow): ApiReply {
+function createdReply(created: StartedFlow): ApiReply {
+  if (created.kind === 'duplicate') throw duplicateError(created.flowId);
   if (created.kind === 'key-reused')
     throw new AppError('idempotency-key-reused', {
       errors: [{ pointer: 'Idempotency-Key', code: 'idempotency-key-reused', message: 'It was used with another body.' }],
     });
   const location = (created.body as { links: { self: string } }).links.self;
-  if (created.kind === 'created') return { status: created.status, body: created.body, headers: { location } };
+  if (created.kind !== 'replayed') return { status: created.status, body: created.body, headers: { location } };
   return {
     status: created.status,
     body: replayedBody(acceptedFlowSchema, created.body),

@@ -45,6 +45,7 @@ describe('the reconciler', () => {
       publisher: createEventPublisher({ updates: test.updates, log }),
       dispatch: () => undefined,
       reconcileImports: () => Promise.resolve('idle'),
+      endOverdueFlows: () => Promise.resolve(0),
       log,
       onPass: () => undefined,
     });

@@ -29,6 +29,8 @@ export type ReconcilerDeps = {
   dispatcher: JobDispatcher;
   publisher: EventPublisher;
   dispatch(dispatches: readonly Dispatch[]): void;
+  /** One pass over flows whose time is over; answers how many it looked at. */
+  endOverdueFlows(limit: number): Promise<number>;
   /** One pass over the imports. */
   reconcileImports(): Promise<'again' | 'idle'>;
   log: Logger;
@@ -47,7 +49,17 @@ export function createReconciler(deps: ReconcilerDeps): Loop {
     log: deps.log,
     onPass: deps.onPass,
     runOnce: async () => {
-      const steps = [recoverLost, releaseDue, redispatchMissing, endWaits, endPauses, endCallbacks, closeReceipts, reconcileImports];
+      const steps = [
+        recoverLost,
+        releaseDue,
+        redispatchMissing,
+        endWaits,
+        endPauses,
+        endOverdue,
+        endCallbacks,
+        closeReceipts,
+        reconcileImports,
+      ];
       const results = [];
       for (const step of steps) results.push(await settle(() => step(deps)));
       // One step that fails must not keep the others from their work; the pass as a whole has failed all the same.
@@ -69,6 +81,10 @@ async function settle(step: () => Promise<number>): Promise<StepResult> {
 
 function releaseDue({ database }: ReconcilerDeps): Promise<number> {
   return releaseHeld(database.hot, ROWS_MAX);
+}
+
+function endOverdue(deps: ReconcilerDeps): Promise<number> {
+  return deps.endOverdueFlows(ROWS_MAX);
 }
 
 async function reconcileImports(deps: ReconcilerDeps): Promise<number> {

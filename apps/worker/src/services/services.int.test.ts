@@ -11,6 +11,7 @@ import { createRunningPhases } from '../engine/running-phases.ts';
 import { createEngineFixture, onlyPhase, type EngineFixture } from '../engine/test-support/engine-fixture.ts';
 import { createControlListener } from './control-listener.ts';
 import { createFlowDispatcher } from './dispatcher.ts';
+import { endOverdueFlows } from './overdue-flows.ts';
 import { createReconciler } from './reconciler.ts';
 
 const log = createLogger({ name: 'test', level: 'silent' });
@@ -69,6 +70,7 @@ async function startReconciler() {
     dispatcher,
     publisher,
     dispatch: flowDispatcher.dispatch,
+    endOverdueFlows: (limit) => endOverdueFlows({ database: test.database, publisher, updates: test.updates, log }, limit),
     reconcileImports: () => Promise.resolve('idle'),
     log,
     onPass: counted.onPass,
@@ -187,6 +189,16 @@ describe('the reconciler', () => {
     await again();
     expect(await phaseRow(flowId)).toEqual({ status: 'queued', generation: 2, attempts: 0, crashes: 1, dispatched: true });
     expect((await test.events(flowId)).at(-1)).toMatchObject({ type: 'phase.queued', data: { reason: 'lease-expired' } });
+  });
+
+  it('fails a flow that has expired before its start', async () => {
+    const [flowId = ''] = await accept(1);
+    await test.database.main.query(
+      "UPDATE millrace.flows SET expires_at = now() - interval '1 second', due_at = now() - interval '1 second' WHERE id = $1",
+      [flowId],
+    );
+    await startReconciler();
+    expect((await test.ended(flowId)).flow).toMatchObject({ status: 'failed', error: { code: 'expired' } });
   });
 
   it('leaves a lease alone that is alive', async () => {

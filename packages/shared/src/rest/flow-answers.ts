@@ -19,12 +19,24 @@ export const progressSchema = z
   .meta({ id: 'Progress', title: 'Progress' });
 
 export const acceptedFlowSchema = z
-  .object({ id: z.uuid(), flow: z.string(), version: z.int(), status: z.literal('queued'), links: linksSchema })
+  .object({
+    id: z.uuid(),
+    flow: z.string(),
+    version: z.int(),
+    status: z.enum(FLOW_STATUSES).meta({ description: '`queued`, but for a flow that was there before' }),
+    links: linksSchema,
+    deduplicated: z.literal(true).optional().meta({ description: 'Nothing was started: this flow has the dedupeKey already' }),
+  })
   .meta({ id: 'AcceptedFlow', title: 'AcceptedFlow' });
 export type AcceptedFlow = z.infer<typeof acceptedFlowSchema>;
 
 export const batchAnswerSchema = z.object({
-  items: z.array(z.union([z.object({ id: z.uuid(), status: z.literal('queued') }), z.object({ error: problemSchema })])),
+  items: z.array(
+    z.union([
+      z.object({ id: z.uuid(), status: z.enum(FLOW_STATUSES), deduplicated: z.literal(true).optional() }),
+      z.object({ error: problemSchema }),
+    ]),
+  ),
 });
 
 const phaseSchema = z
@@ -77,6 +89,9 @@ const headShape = {
   startedAt: instantOrNull,
   finishedAt: instantOrNull,
   runAt: instantOrNull,
+  expiresAt: instantOrNull.meta({ description: 'It fails as `expired` when it has not started by then' }),
+  concurrencyKey: z.string().nullable(),
+  concurrencyLimit: z.int().nullable().meta({ description: 'Null without concurrencyKey' }),
   error: z.object({ code: z.string(), message: z.string(), phase: z.string().optional() }).optional(),
   links: linksSchema,
 };

@@ -93,7 +93,7 @@ describe("a completion that is not its worker's to write", () => {
     if (phase === undefined) throw new Error('not claimed');
     const before = [await store.story(flowId), await store.phase(phaseId(0))];
     const outcome = await completePhases(store.database.hot, [{ id: phase.id, outputJson: '1', ...forge(phase) }], { dispatch: true });
-    expect(outcome).toEqual({ committed: [false], continued: [null], dispatches: [], events: [] });
+    expect(outcome).toEqual({ committed: [false], continued: [null], dispatches: [], events: [], endedChildren: false, admissions: false });
     expect([await store.story(flowId), await store.phase(phaseId(0))]).toEqual(before);
   });
 
@@ -101,7 +101,14 @@ describe("a completion that is not its worker's to write", () => {
     const { flowId, phaseId } = await store.make([[], [0]]);
     const phases = await store.claim([phaseId(0)]);
     expect((await store.complete(phases)).committed).toEqual([true]);
-    expect(await store.complete(phases, 'second')).toEqual({ committed: [false], continued: [null], dispatches: [], events: [] });
+    expect(await store.complete(phases, 'second')).toEqual({
+      committed: [false],
+      continued: [null],
+      dispatches: [],
+      events: [],
+      endedChildren: false,
+      admissions: false,
+    });
     expect(await store.flow(flowId)).toMatchObject({ phases_open: 1 });
   });
 

@@ -58,6 +58,21 @@ export const DIRECT_DISPATCH_MAX = 100;
 /** Time a dispatched job has to be claimed before the reconciler looks for it. */
 export const DISPATCH_GRACE_MS = 5_000;
 
+/**
+ * SQL that inserts phases of the flows in `taken`: (id, workspace, priority, run_at, rank, extra) with the concurrency key, if any, in `extra`.
+ * @param rows columns of phaseRows, unnested
+ * @param graceMs what a dispatched phase has to be claimed
+ */
+export const insertPhases = (rows: string, graceMs: string) => `
+  INSERT INTO millrace.phases (id, flow_id, workspace, name, status, priority, needs, dependants, needs_open, attempt_max, signal, wait_timeout_ms, generation, dispatched, rank, rate_key, held, due_at)
+  SELECT p.id, p.flow_id, t.workspace, p.name, CASE WHEN p.needs_open > 0 THEN 'pending' WHEN p.signal IS NULL THEN 'queued' ELSE 'waiting' END, t.priority,
+         p.needs::uuid[], p.dependants::uuid[], p.needs_open, p.attempt_max, p.signal, p.wait_timeout_ms, CASE WHEN p.direct THEN 1 ELSE 0 END, p.direct, t.rank, p.rate_key,
+         CASE WHEN p.needs_open > 0 OR p.signal IS NOT NULL THEN NULL WHEN t.extra->>'key' IS NOT NULL THEN 'limit' WHEN p.rate_key IS NOT NULL THEN 'rate' END,
+         CASE WHEN p.direct THEN now() + ${graceMs} * interval '1 millisecond' WHEN p.needs_open > 0 THEN NULL
+              WHEN p.signal IS NULL THEN t.run_at ELSE greatest(t.run_at, now()) + p.wait_timeout_ms * interval '1 millisecond' END
+  FROM ${rows} AS p (flow_id, id, name, needs, dependants, attempt_max, direct, needs_open, signal, wait_timeout_ms, rate_key)
+  JOIN taken t ON t.id = p.flow_id`;
+
 const INSERT_FLOWS = `
 WITH asked AS (
   SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::jsonb[], $6::jsonb[], $7::smallint[], $8::timestamptz[], $9::int[], $10::text[],
@@ -87,16 +102,7 @@ WITH asked AS (
   UNION SELECT DISTINCT t.workspace, 'rate', p.rate_key FROM unnest($18::uuid[], $31::text[]) AS p (flow_id, rate_key) JOIN taken t ON t.id = p.flow_id WHERE p.rate_key IS NOT NULL
   ORDER BY 1, 2, 3
   ON CONFLICT DO NOTHING
-), phases AS (
-  INSERT INTO millrace.phases (id, flow_id, workspace, name, status, priority, needs, dependants, needs_open, attempt_max, signal, wait_timeout_ms, generation, dispatched, rank, rate_key, held, due_at)
-  SELECT p.id, p.flow_id, t.workspace, p.name, CASE WHEN p.needs_open > 0 THEN 'pending' WHEN p.signal IS NULL THEN 'queued' ELSE 'waiting' END, t.priority,
-         p.needs::uuid[], p.dependants::uuid[], p.needs_open, p.attempt_max, p.signal, p.wait_timeout_ms, CASE WHEN p.direct THEN 1 ELSE 0 END, p.direct, t.rank, p.rate_key,
-         CASE WHEN p.needs_open > 0 OR p.signal IS NOT NULL THEN NULL WHEN t.extra->>'key' IS NOT NULL THEN 'limit' WHEN p.rate_key IS NOT NULL THEN 'rate' END,
-         CASE WHEN p.direct THEN now() + $28::int * interval '1 millisecond' WHEN p.needs_open > 0 THEN NULL
-              WHEN p.signal IS NULL THEN t.run_at ELSE greatest(t.run_at, now()) + p.wait_timeout_ms * interval '1 millisecond' END
-  FROM unnest($18::uuid[], $19::uuid[], $20::text[], $21::text[], $22::text[], $23::smallint[], $24::boolean[], $25::int[], $26::text[], $27::int[], $31::text[])
-    AS p (flow_id, id, name, needs, dependants, attempt_max, direct, needs_open, signal, wait_timeout_ms, rate_key)
-  JOIN taken t ON t.id = p.flow_id
+), phases AS (${insertPhases('unnest($18::uuid[], $19::uuid[], $20::text[], $21::text[], $22::text[], $23::smallint[], $24::boolean[], $25::int[], $26::text[], $27::int[], $31::text[])', '$28::int')}
 ), ready AS (
   SELECT p.flow_id, p.name, p.signal, 1 + row_number() OVER (PARTITION BY p.flow_id ORDER BY p.id) AS seq
   FROM unnest($18::uuid[], $19::uuid[], $20::text[], $25::int[], $26::text[]) AS p (flow_id, id, name, needs_open, signal) WHERE p.needs_open = 0
@@ -113,11 +119,11 @@ SELECT id FROM taken`;
  * Inserts all flows in one transaction. Answers one outcome per flow in order.
  * Two flows of one batch with the same idempotency key: the first is made, the second is its replay.
  */
-export async function createFlows(hot: Queryable, flows: readonly NewFlow[]): Promise<CreatedFlow[]> {
+export async function createFlows(on: Queryable, flows: readonly NewFlow[]): Promise<CreatedFlow[]> {
   const prepared = flows.map((flow) => prepare(flow));
   const first = firstOfEachKey(prepared);
-  const taken = first.length === 0 ? new Set<string>() : await insert(hot, first);
-  return Promise.all(prepared.map((entry) => outcome(hot, entry, taken)));
+  const taken = first.length === 0 ? new Set<string>() : await insert(on, first);
+  return Promise.all(prepared.map((entry) => outcome(on, entry, taken)));
 }
 
 type Prepared = { flow: NewFlow; id: string; status: number; body: unknown; directCount: number };
@@ -145,9 +151,9 @@ function firstOfEachKey(entries: readonly Prepared[]): Prepared[] {
   });
 }
 
-async function insert(hot: Queryable, entries: readonly Prepared[]): Promise<Set<string>> {
+async function insert(on: Queryable, entries: readonly Prepared[]): Promise<Set<string>> {
   const rows = entries.flatMap((entry) => phaseRows(entry));
-  const result = await hot.query<{ id: string }>({
+  const result = await on.query<{ id: string }>({
     name: 'create-flows',
     text: INSERT_FLOWS,
     values: [
@@ -201,7 +207,8 @@ type PhaseRow = {
   rateKey: string | null;
 };
 
-function phaseRows(entry: Prepared): PhaseRow[] {
+/** The rows of a flow's phases; the first `directCount` that are ready and free to go are dispatched at once. */
+export function phaseRows(entry: { id: string; flow: { phases: readonly NewPhase[] }; directCount: number }): PhaseRow[] {
   let direct = 0;
   return entry.flow.phases.map((phase, ordinal) => {
     const goesDirectly =
@@ -242,12 +249,12 @@ function uuidArray(flowId: string, ordinals: readonly number[]): string {
   return `{${ordinals.map((ordinal) => memberId(flowId, ordinal)).join(',')}}`;
 }
 
-async function outcome(hot: Queryable, entry: Prepared, taken: ReadonlySet<string>): Promise<CreatedFlow> {
+async function outcome(on: Queryable, entry: Prepared, taken: ReadonlySet<string>): Promise<CreatedFlow> {
   if (taken.has(entry.id))
     return { kind: 'created', flowId: entry.id, status: entry.status, body: entry.body, dispatches: directDispatches(entry) };
   const { idempotency, workspace } = entry.flow;
   if (idempotency === null) throw new Error('a flow without idempotency key was not inserted');
-  const found = await hot.query<{ body_hash: Buffer; status: number; response: unknown }>({
+  const found = await on.query<{ body_hash: Buffer; status: number; response: unknown }>({
     name: 'read-idempotency-key',
     text: 'SELECT body_hash, status, response FROM millrace.idempotency_keys WHERE workspace = $1 AND route = $2 AND key = $3',
     values: [workspace, idempotency.route, idempotency.key],

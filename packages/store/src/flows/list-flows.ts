@@ -20,10 +20,10 @@ export type FlowFilter = {
 export type ListedFlow = Omit<StoredFlow, 'input' | 'seq_last' | 'pause'> & { phases_total: number; phases_open: number };
 
 const COLUMNS =
-  'id, name, version, status, run, workspace, tags, priority, error, run_at, created_at, started_at, finished_at, phases_total, phases_open';
+  'id, name, version, status, run, workspace, tags, priority, error, run_at, created_at, started_at, finished_at, phases_total, phases_open, expires_at, concurrency_key, concurrency_limit';
 
 /** What `q` is looked for in: the values themselves, not the JSON they are stored as; tags as clients write them in a filter. */
-const SEARCHED_TEXT = `concat_ws(E'\\n', id::text, name, (SELECT string_agg(key || ':' || value, E'\\n') FROM jsonb_each_text(tags)),
+const SEARCHED_TEXT = `concat_ws(E'\\n', id::text, name, concurrency_key, (SELECT string_agg(key || ':' || value, E'\\n') FROM jsonb_each_text(tags)),
   error->>'phase', error->>'code', error->>'message')`;
 
 /** At most `limit` flows. */

@@ -16,6 +16,9 @@ export type StoredFlow = {
   priority: number;
   error: { code: string; message: string; phase?: string } | null;
   run_at: Date | null;
+  expires_at: Date | null;
+  concurrency_key: string | null;
+  concurrency_limit: number;
   created_at: Date;
   started_at: Date | null;
   finished_at: Date | null;
@@ -77,7 +80,7 @@ FROM millrace.flows f WHERE f.id = $1 AND f.workspace = $2`,
   return row === undefined
     ? undefined
     : {
-        flow: withDates(row.flow, ['run_at', 'created_at', 'started_at', 'finished_at']),
+        flow: withDates(row.flow, ['run_at', 'expires_at', 'created_at', 'started_at', 'finished_at']),
         phases: row.phases.map((phase) => withDates(phase, ['started_at', 'finished_at'])),
         cancellation: row.cancellation === null ? null : cancellationOf(row.cancellation),
       };

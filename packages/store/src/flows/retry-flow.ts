@@ -17,7 +17,7 @@ export async function retryFlow(
     const ready = reset.filter((phase) => phase.status !== 'pending');
     const active = ready.filter((phase) => phase.status === 'queued').length;
     await client.query(
-      'UPDATE millrace.flows SET status = $4, run = $2, phases_open = $3, phases_active = $5, phases_failed = 0, error = NULL, finished_at = NULL, admitted = concurrency_key IS NULL, due_at = NULL, child_settled = false WHERE id = $1',
+      "UPDATE millrace.flows SET status = CASE WHEN planned THEN $4 ELSE 'queued' END, run = $2, phases_open = $3, phases_active = $5, phases_failed = 0, error = NULL, finished_at = NULL, admitted = concurrency_key IS NULL, due_at = NULL, child_settled = false WHERE id = $1",
       [flow.id, run, reset.length, active === 0 ? 'waiting' : 'queued', active],
     );
     await askAdmission(client, flow.id);

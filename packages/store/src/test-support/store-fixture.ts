@@ -59,6 +59,8 @@ export const LEASE_MS = 10_000;
 
 /** A flow as the API would hand it over; the names of its phases are p0, p1, ... */
 export function newFlow(needs: readonly (readonly number[])[], changes: Partial<NewFlow> = {}): NewFlow {
+  const dependants = needs.map((): number[] => []);
+  for (const [ordinal, list] of needs.entries()) for (const need of list) dependants[need]?.push(ordinal);
   return {
     workspace: 'default',
     createdBy: 'test',
@@ -73,7 +75,7 @@ export function newFlow(needs: readonly (readonly number[])[], changes: Partial<
     phases: needs.map((list, ordinal) => ({
       name: `p${ordinal}`,
       needs: list,
-      dependants: needs.flatMap((other, index) => (other.includes(ordinal) ? [index] : [])),
+      dependants: dependants[ordinal] ?? [],
       attemptMax: 4,
       signal: null,
       waitTimeoutMs: null,

@@ -1,0 +1,70 @@
+// The doorbells of admission: which keys have something to be let in, taken so that one transaction at a time decides about a key.
+import type { Queryable } from '../../database.ts';
+
+export type AdmissionKey = { workspace: string; key: string };
+
+/** Any constant that no other advisory lock of the database uses; it keeps ours apart from theirs. */
+const LOCK_SEED = 7_266_310_003;
+/** Doorbells that are looked at to find the keys of one pass; a key may have many. */
+const DOORBELLS_MAX = 1_000;
+
+// Rates are known by the name before the colon; those of other processes' definitions are left to them.
+const KNOWN = "(kind = 'limit' OR split_part(key, ':', 1) = ANY($1::text[]))";
+
+/** Milliseconds until the next doorbell is due, below zero when it is; null when there is none. `rates`: names of limits that this process knows. */
+export async function nextDoorbell(on: Queryable, rates: readonly string[]): Promise<number | null> {
+  const result = await on.query<{ waitMs: number }>({
+    name: 'next-doorbell',
+    text: `SELECT (extract(epoch FROM next_at - clock_timestamp()) * 1000)::float8 AS "waitMs" FROM millrace.admissions WHERE ${KNOWN} ORDER BY next_at LIMIT 1`,
+    values: [rates],
+  });
+  return result.rows[0]?.waitMs ?? null;
+}
+
+/**
+ * Takes up to `limit` due keys of one kind for this transaction, and their doorbells away. A key that another transaction decides about is
+ * left, its doorbells too. What the doorbells told is seen by every later statement of the transaction.
+ */
+export async function takeDueKeys(
+  client: Queryable,
+  kind: 'limit' | 'rate',
+  { rates, limit }: { rates: readonly string[]; limit: number },
+): Promise<AdmissionKey[]> {
+  const taken = await client.query<AdmissionKey>({
+    name: 'take-due-keys',
+    text: `
+WITH due AS MATERIALIZED (
+  SELECT workspace, key, next_at FROM millrace.admissions WHERE next_at <= now() AND kind = $2 AND ${KNOWN} ORDER BY next_at LIMIT ${DOORBELLS_MAX}
+), keys AS MATERIALIZED (
+  SELECT workspace, key FROM due GROUP BY workspace, key ORDER BY min(next_at) LIMIT $3
+)
+SELECT workspace, key FROM keys WHERE pg_try_advisory_xact_lock(hashtextextended($2 || E'\\n' || workspace || E'\\n' || key, ${LOCK_SEED}))`,
+    values: [rates, kind, limit],
+  });
+  if (taken.rows.length === 0) return [];
+  await client.query({
+    name: 'take-doorbells',
+    text: `DELETE FROM millrace.admissions WHERE kind = $3 AND (workspace, key) IN (SELECT * FROM unnest($1::text[], $2::text[]))`,
+    values: [...columnsOf(taken.rows), kind],
+  });
+  return taken.rows;
+}
+
+/** Rings for keys at a time; without one, now. */
+export async function ring(
+  client: Queryable,
+  kind: 'limit' | 'rate',
+  rung: readonly (AdmissionKey & { atMs: number | null })[],
+): Promise<void> {
+  if (rung.length === 0) return;
+  await client.query({
+    name: 'ring-doorbells',
+    text: `INSERT INTO millrace.admissions (workspace, kind, key, next_at)
+           SELECT workspace, $4, key, coalesce(to_timestamp(at_ms / 1000), clock_timestamp()) FROM unnest($1::text[], $2::text[], $3::float8[]) AS a (workspace, key, at_ms)`,
+    values: [...columnsOf(rung), rung.map((one) => one.atMs), kind],
+  });
+}
+
+export function columnsOf(keys: readonly AdmissionKey[]): [string[], string[]] {
+  return [keys.map(({ workspace }) => workspace), keys.map(({ key }) => key)];
+}
