@@ -1,5 +1,5 @@
 // Isolated phases on a real worker: what they can do, what they cannot do to it, and who outlives whom.
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import {
   allEvents,
   createTestStack,
@@ -11,6 +11,9 @@ import {
   type TestStack,
 } from '@millrace/testing';
 import { dead, isAlive, isolatedSteps, TEST_FLOWS, type IsolatedSteps } from '../../../../test/support/isolated.ts';
+
+// A process takes its time to start where many others run.
+jest.setTimeout(30_000);
 
 let stack: TestStack;
 let worker: TestProcess;
@@ -67,7 +70,7 @@ describe('an isolated phase', () => {
     expect(last).not.toBe(first);
     await dead(first);
     await dead(last);
-  }, 20_000);
+  });
 
   it('obeys its soft limit', async () => {
     const flow = await run({ mode: 'obey', soft: 100 });
@@ -87,7 +90,7 @@ describe('an isolated phase', () => {
     );
     await Promise.all(holders.map((id) => steps.cancel(id)));
     expect(await flowEnded(stack.client, waiting)).toMatchObject({ status: 'completed', phases: [{ attempts: 1 }, {}] });
-  }, 30_000);
+  });
 
   it('prints into the log of the worker, but not without end', async () => {
     const id = await steps.start({ mode: 'print' });
@@ -177,5 +180,5 @@ describe('a cancel', () => {
       expect(await readFlowBody(stack.client, id)).toMatchObject({ status: 'cancelled', phases: [{ status: 'cancelled' }, {}] });
     }
     await Promise.all(pids.map((pid) => dead(pid)));
-  }, 20_000);
+  });
 });
