@@ -13,9 +13,10 @@ const mayImport = {
   'packages/redis': ['packages/shared', 'packages/process'],
   'packages/queue': ['packages/shared', 'packages/process'],
   'packages/storage': ['packages/shared', 'packages/process'],
+  'packages/imports': ['packages/(shared|process|store|storage|tabular)'],
   flows: ['packages/shared', 'packages/sdk'],
-  'apps/api': ['packages/(shared|process|store|redis|queue|storage|sdk|tabular)', 'flows'],
-  'apps/worker': ['packages/(shared|process|store|redis|queue|storage|sdk|tabular)', 'flows'],
+  'apps/api': ['packages/(shared|process|store|redis|queue|storage|imports|sdk|tabular)', 'flows'],
+  'apps/worker': ['packages/(shared|process|store|redis|queue|storage|imports|sdk|tabular)', 'flows'],
   'apps/console': ['packages/(shared|client|react)'],
   'apps/cli': ['packages/(shared|client)'],
 };

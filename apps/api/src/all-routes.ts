@@ -1,4 +1,5 @@
 // Every route with what it is given. Opens nothing and starts nothing.
+import { createContentReceiver } from '@millrace/imports';
 import { isTerminalFlow } from '@millrace/shared';
 import type { JobDispatcher } from '@millrace/queue';
 import {
@@ -47,7 +48,7 @@ import { scheduleRoutes } from './routes/schedule-routes.ts';
 import { signalRoutes } from './routes/signal-routes.ts';
 import { createQueueReader } from './queues/queue-answer.ts';
 import { createImportActions } from './uploads/import-actions.ts';
-import { createContentReceiver } from './uploads/receive-content.ts';
+import { createUploadReceiver } from './uploads/receive-upload.ts';
 import type { BuildAppDeps } from './app-deps.ts';
 
 /** What the process says in its OpenAPI document. */
@@ -139,7 +140,8 @@ function controlPart(deps: BuildAppDeps, parts: { cursors: Cursors; actions: Flo
 function importPart(deps: BuildAppDeps, cursors: Cursors): Route[] {
   const { database, storage, uploadLimits: limits, clock, log } = deps;
   const actions = createImportActions({ database, storage, updates: deps.updates, dispatcher: deps.dispatcher, log });
-  const receive = createContentReceiver({ database, storage, announce: actions.announce, log, limits });
+  const content = createContentReceiver({ database, storage, announce: actions.announce, log, limits });
+  const receive = createUploadReceiver({ receive: content, idleMs: deps.uploadIdleMs });
   return importRoutes({ database, cursors, clock, receive, actions, uploadBytesMax: limits.uploadBytesMax });
 }
 

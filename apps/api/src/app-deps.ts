@@ -11,7 +11,7 @@ import type { Readiness } from './health/readiness.ts';
 import type { InstanceLoader } from './http/load-instance.ts';
 import type { ApiMetrics } from './metrics/api-metrics.ts';
 import { type EventRoutesDeps } from './routes/event-routes.ts';
-import type { SpoolLimits } from './uploads/spool-content.ts';
+import type { SpoolLimits } from '@millrace/imports';
 
 export type RedisAccess = {
   keys: Keys;
@@ -30,6 +30,8 @@ export type BuildAppDeps = {
   planner: FlowPlanner;
   storage: UploadStorage;
   uploadLimits: SpoolLimits;
+  /** An upload that sends nothing for this long is cut. */
+  uploadIdleMs: number;
   hub: EventRoutesDeps['hub'];
   authenticator: Authenticator;
   instance: InstanceLoader;

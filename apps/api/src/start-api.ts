@@ -1,6 +1,7 @@
 // The composition root of the API: opens the connections, puts the parts together, starts them in order and stops them in reverse.
 // Servers that are away at the start are waited for while /health/ready says so.
 import path from 'node:path';
+import { spoolLimits } from '@millrace/imports';
 import { loadFlows } from '@millrace/flows';
 import { ConfigFault, startAll, stopAll, systemClock, type Config, type ProcessFrame, type RunningProcess } from '@millrace/process';
 import { createJobDispatcher } from '@millrace/queue';
@@ -28,8 +29,6 @@ import { createStreamHub, type StreamHub } from './streams/stream-hub.ts';
 import { createStreamMetrics } from './streams/stream-metrics.ts';
 
 const NAME = 'api';
-/** A compressed upload may grow this much; what grows more is taken for an attack. */
-const UNPACKED_FACTOR_MAX = 10;
 /** An upload that sends nothing for this long is cut. */
 const UPLOAD_IDLE_MS = 30_000;
 
@@ -91,7 +90,8 @@ async function createParts({ config, log }: ProcessFrame) {
   const { app, intake } = buildApp({
     ...servers,
     planner: createFlowPlanner(registry),
-    uploadLimits: uploadLimits(config),
+    uploadLimits: spoolLimits(config),
+    uploadIdleMs: UPLOAD_IDLE_MS,
     hub,
     authenticator,
     instance,
@@ -101,11 +101,6 @@ async function createParts({ config, log }: ProcessFrame) {
     log,
   });
   return { app, intake, database, redis, dispatcher, dispatch, hub, readiness };
-}
-
-function uploadLimits({ maxUploadBytes, maxRecordBytes }: Config) {
-  const unpackedBytesMax = maxUploadBytes * UNPACKED_FACTOR_MAX;
-  return { uploadBytesMax: maxUploadBytes, unpackedBytesMax, recordBytesMax: maxRecordBytes, idleMs: UPLOAD_IDLE_MS };
 }
 
 async function loadRegistry({ flowFolders, selftest }: Config): Promise<FlowRegistry> {

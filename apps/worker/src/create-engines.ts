@@ -1,11 +1,14 @@
 // What carries out work in a worker: the flow engine and the import engine with their queues, and the dispatcher that feeds them.
+import { spoolLimits } from '@millrace/imports';
 import { systemClock, type ProcessFrame } from '@millrace/process';
 import { createJobConsumer, type DeliveryOutcome, type JobConsumer } from '@millrace/queue';
 import { createFlowPlanner, type FlowRegistry } from '@millrace/sdk';
 import { createFlowEngine, type FlowEngine, type FlowEngineDeps } from './engine/create-flow-engine.ts';
 import type { Isolation } from './engine/isolation.ts';
 import { createImportEngine, type ImportEngine } from './imports/create-import-engine.ts';
+import { announce } from './imports/import-announcer.ts';
 import { importedOpener } from './imports/imported-opener.ts';
+import { createPhaseImports } from './imports/phase-imports.ts';
 import { createIsolatedPhases, type IsolatedPhases } from './isolated/isolated-phases.ts';
 import { createFlowDispatcher, type FlowDispatcher } from './services/dispatcher.ts';
 import type { WorkerConnections } from './worker-connections.ts';
@@ -33,7 +36,16 @@ export function createEngines(parts: WorkerParts, doorbells: Doorbells): Engines
   const onPass = metrics.passEnded;
   const flowDispatcher = createFlowDispatcher({ database, dispatcher, windowMax: config.dispatchWindow, log, onPass });
   const { dispatch } = flowDispatcher;
-  const isolated = createIsolatedPhases({ ...connections, ...doorbells, dispatch, concurrency: config.isolatedConcurrency, log });
+  const isolated = createIsolatedPhases({
+    workerId: connections.workerId,
+    concurrency: config.isolatedConcurrency,
+    onFreed: doorbells.onFreed,
+    dispatch: (queue, dispatches) => {
+      if (queue === 'flow-phase') dispatch(dispatches);
+      else void announce({ ...connections, log }, { events: [], dispatches });
+    },
+    log,
+  });
   const flows = createFlowEngine({ ...flowEngineDeps(parts, doorbells), dispatch, runIsolated: isolated.run });
   const imports = createImportEngine({ ...connections, log });
   const importConsumer = createJobConsumer({
@@ -57,6 +69,7 @@ function flowEngineDeps({ frame, connections, registry, metrics }: WorkerParts, 
     planner: createFlowPlanner(registry),
     http: { callbackUrl: `${config.publicUrl}/v1/callbacks`, secret: config.httpSecret },
     openImported: importedOpener(connections.database),
+    imports: createPhaseImports({ ...connections, limits: spoolLimits(config), log }),
     clock: systemClock,
     log,
     concurrency: config.flowConcurrency,

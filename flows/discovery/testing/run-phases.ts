@@ -69,6 +69,12 @@ function createContext({ phase, input, outputs, imported, run, signal }: Context
     progress: (fraction) => void run.progress.push(fraction),
     step: async (_name, fn) => fn(),
     lock: absent('lock'),
+    sleep: absent('sleep'),
+    waitFor: absent('waitFor'),
+    start: absent('start'),
+    rateLimit: absent('rateLimit'),
+    usage: () => undefined,
+    import: absent('import'),
     transaction: absent('transaction'),
     imported: () => Promise.resolve(imported),
   };

@@ -1,5 +1,18 @@
 // What users import to write flows.
-export type { ChildFlow, ImportedRows, LockOptions, LogLevel, PhaseContext, PhaseLog, StartOptions, TransactionClient } from './context.ts';
+export type {
+  ChildFlow,
+  ImportContent,
+  ImportedRows,
+  ImportOutcome,
+  ImportSource,
+  LockOptions,
+  LogLevel,
+  PhaseContext,
+  PhaseLog,
+  RateLimitOptions,
+  StartOptions,
+  TransactionClient,
+} from './context.ts';
 export { defineFlow, definePhase } from './define-flow.ts';
 export type {
   FlowDefinition,
@@ -16,7 +29,7 @@ export type {
 } from './define-flow.ts';
 export { createFlowPlanner } from './flow-planner.ts';
 export type { FlowPlan, FlowPlanner, PlannedFlow } from './flow-planner.ts';
-export { limitNameOf, windowsOf } from './rate-limits.ts';
+export { limitKeyOf, limitNameOf, windowsOf } from './rate-limits.ts';
 export type { PlannedWindow } from './rate-limits.ts';
 export { headerProblems, urlProblems } from './http-problems.ts';
 export { createFlowRegistry } from './registry.ts';

@@ -14,7 +14,12 @@ const WINDOW_MS_MAX = 24 * 86_400_000;
 export function rateKeyOf<Input>(phase: PhaseDefinition<Input> | undefined, input: Input): string | null {
   if (phase === undefined || 'waitFor' in phase || phase.rateLimit === undefined) return null;
   const { name, key } = phase.rateLimit;
-  return key === undefined ? name : `${name}:${key({ input }).slice(0, KEY_CHARS_MAX)}`;
+  return limitKeyOf(name, key?.({ input }));
+}
+
+/** The key under which a limit is counted: its name, or one for each value it is kept apart by. Values are cut at 200 characters. */
+export function limitKeyOf(name: string, key: string | undefined): string {
+  return key === undefined ? name : `${name}:${key.slice(0, KEY_CHARS_MAX)}`;
 }
 
 /** The name of a limit in one of its keys. */

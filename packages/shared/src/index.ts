@@ -17,6 +17,8 @@ export { LIMITS } from './limits.ts';
 export { PRIORITY_STEP_MS, rankOf } from './rank.ts';
 export { DEFAULT_WORKSPACE, roleAllows, ROLES } from './roles.ts';
 export type { Principal, Role } from './roles.ts';
+export { freeTokens, takeTokens } from './sliding-windows.ts';
+export type { SlidingWindow, TakenTokens, UsedOfWindow, WindowedLimit } from './sliding-windows.ts';
 export { ATTEMPT_OUTCOMES, FLOW_STATUSES, IMPORT_STATUSES, isTerminalFlow, isTerminalImport, PHASE_STATUSES } from './statuses.ts';
 export type { AttemptOutcome, FlowStatus, ImportStatus, PhaseStatus } from './statuses.ts';
 export { storableJson } from './storable-json.ts';

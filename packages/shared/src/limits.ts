@@ -16,6 +16,9 @@ export const LIMITS = {
   phasesMax: 20_000,
   /** The result of a phase or of a step, as JSON. */
   outputBytesMax: 1024 * 1024,
+  /** Kept results of steps of one phase and run, and their bytes as JSON together. */
+  stepsMax: 1_000,
+  stepsBytesMax: 16 * 1024 * 1024,
   tagsMax: 32,
   /** Concurrency keys and dedupe keys. */
   flowKeyCharsMax: 200,

@@ -82,7 +82,7 @@ describe('storableJson', () => {
 
   it('counts bytes, not characters, and allows exactly the limit', () => {
     expect(storableJson('x'.repeat(BYTES_MAX - 2), BYTES_MAX).ok).toBe(true);
-    expect(problemOf('x'.repeat(BYTES_MAX - 1))).toBe('it is larger than 1000 bytes as JSON');
+    expect(problemOf('x'.repeat(BYTES_MAX - 1))).toBe('it is larger than 1000 bytes as JSON: 1001');
     expect(problemOf('é'.repeat(BYTES_MAX / 2))).toContain('larger');
   });
 });

@@ -21,6 +21,7 @@ const BEHAVIOURS: Record<Input['mode'], Behaviour> = {
   work: async (ctx) => {
     ctx.log.info('at work', { attempt: ctx.attempt });
     ctx.progress(0.5, 'half');
+    ctx.usage('isolated_work', 1);
     await ctx.lock('desk', () => delay(1));
     await ctx.transaction((client) => client.query('INSERT INTO selftest_ledger (key, phase) VALUES ($1, $2)', [ctx.flowId, ctx.phase]));
     return { pid: process.pid, attempt: ctx.attempt, key: ctx.idempotencyKey };

@@ -1,4 +1,5 @@
 // Make imports, send their content, watch, cancel and retry them, and read what was rejected.
+import { importOptions } from '@millrace/imports';
 import {
   acceptedContentSchema,
   AppError,
@@ -33,14 +34,13 @@ import { defineRoute, type ApiReply, type ApiRequest, type Route } from '../http
 import { sendCsv, wantsCsv } from '../uploads/csv-reply.ts';
 import type { ImportActions, ImportTarget } from '../uploads/import-actions.ts';
 import { importAnswer, importLinks } from '../uploads/import-answers.ts';
-import { importOptions } from '../uploads/import-options.ts';
-import type { ContentReceiver } from '../uploads/receive-content.ts';
+import type { UploadReceiver } from '../uploads/receive-upload.ts';
 
 export type ImportRoutesDeps = {
   database: Database;
   cursors: Cursors;
   clock: Clock;
-  receive: ContentReceiver;
+  receive: UploadReceiver;
   actions: Pick<ImportActions, 'cancel' | 'retry'>;
   /** Of the bytes as they are sent. */
   uploadBytesMax: number;

@@ -113,7 +113,8 @@ export async function startTestApi({ outage = [] }: { outage?: readonly ('postgr
       readHash: (key) => readProgress(commands, key),
     },
     storage: createLocalStorage({ folder }),
-    uploadLimits: { uploadBytesMax: 1024 ** 3, unpackedBytesMax: 1024 ** 3, recordBytesMax: 1024 ** 2, idleMs: 5_000 },
+    uploadLimits: { uploadBytesMax: 1024 ** 3, unpackedBytesMax: 1024 ** 3, recordBytesMax: 1024 ** 2 },
+    uploadIdleMs: 5_000,
     metrics: createApiMetrics({ pools: () => ({}), dispatchFailures: dispatch.failureCount }),
   });
   const http = createHttpService({ server: createHttpServer({ listener: app, log }), host: '127.0.0.1', port: 0, log });

@@ -1,41 +1,17 @@
-// The bytes of an upload as they arrive: counted, hashed, limited in size and in idle time. Nothing is trusted that a header says of them.
-import { createHash } from 'node:crypto';
+// The bytes of a request's body as they arrive, limited in the time between them.
 import type { IncomingMessage } from 'node:http';
 import { AppError } from '@millrace/shared';
 
-export type ByteLimits = {
-  bytesMax: number;
-  /** Longest time without a byte. */
-  idleMs: number;
-};
-
-export type RequestBytes = {
-  /** The next bytes, null at the end. @throws AppError payload-too-large, request-timeout */
-  next(): Promise<Buffer | null>;
-  /** Bytes so far. */
-  sizeBytes(): number;
-  /** Of everything read, in hexadecimal digits; ends the hash. */
-  sha256(): string;
-};
-
-/** @param signal what it aborts with is thrown by `next` */
-export function readRequestBytes(req: IncomingMessage, { bytesMax, idleMs }: ByteLimits, signal: AbortSignal): RequestBytes {
-  const hash = createHash('sha256');
+/**
+ * Answers a function that answers the next bytes, null at the end, and throws AppError request-timeout.
+ * @param idleMs longest time without a byte
+ */
+export function readRequestBytes(req: IncomingMessage, idleMs: number): () => Promise<Buffer | null> {
   // The request must stay whole when reading stops early, so that it can be answered.
   const iterator: AsyncIterator<Buffer> = req.iterator({ destroyOnReturn: false });
-  let sizeBytes = 0;
-  return {
-    next: async () => {
-      signal.throwIfAborted();
-      const next = await nextWithin(iterator, idleMs);
-      if (next.done === true) return null;
-      sizeBytes += next.value.length;
-      if (sizeBytes > bytesMax) throw new AppError('payload-too-large', { detail: `The content may have at most ${bytesMax} bytes.` });
-      hash.update(next.value);
-      return next.value;
-    },
-    sizeBytes: () => sizeBytes,
-    sha256: () => hash.digest('hex'),
+  return async () => {
+    const next = await nextWithin(iterator, idleMs);
+    return next.done === true ? null : next.value;
   };
 }
 

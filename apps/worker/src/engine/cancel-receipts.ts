@@ -14,17 +14,13 @@ type Told = { running: RunningPhase; seenAtMs: number; endedAtMs: number | null 
 
 /** One batch at a time: two that tell of the same phase must not wait for each other. */
 const BATCH = { batchMax: 500, inFlightMax: 1, pendingMax: 10_000 };
-const OUTAGE_WAIT_MS = 60_000;
 
 export function createCancelReceipts({ database, clock, log }: { database: Database; clock: Clock; log: Logger }): CancelReceipts {
   const seen = new WeakMap<RunningPhase, { atMs: number; isCertain: boolean }>();
   const batcher = createMicroBatcher<Told, null>({
     ...BATCH,
     send: async (items) => {
-      await throughOutage(() => fillReceipts(database.main, items.map(receiptAt(clock.monotonicMs()))), {
-        clock,
-        withinMs: OUTAGE_WAIT_MS,
-      });
+      await throughOutage(() => fillReceipts(database.main, items.map(receiptAt(clock.monotonicMs()))));
       return items.map(() => null);
     },
   });

@@ -7,6 +7,7 @@ import type { Dispatch } from '@millrace/shared';
 import type { FlowPlanner, FlowRegistry } from '@millrace/sdk';
 import type { Database } from '@millrace/store';
 import { createCancelReceipts } from './cancel-receipts.ts';
+import { createContextServices } from './context/context-services.ts';
 import type { ContextDeps } from './context/create-context.ts';
 import type { EventPublisher } from './event-publisher.ts';
 import { createCodeHolder } from './code-holder.ts';
@@ -32,6 +33,7 @@ export type FlowEngineDeps = {
   dispatch(dispatches: readonly Dispatch[]): void;
   onFreed(freed: { children: boolean; admissions: boolean }): void;
   openImported: ContextDeps['openImported'];
+  imports: ContextDeps['imports'];
   /** Without it, isolated phases run in this process like all others. */
   runIsolated?: RunIsolated;
   http: HttpSettings;
@@ -73,12 +75,14 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
   const claims = createPhaseClaims({ ...deps, leaseMs: LEASE_MS });
   const commits = createPhaseCommits({ ...deps, leaseMs: LEASE_MS });
   const isolation = createIsolation(deps);
+  const services = createContextServices(deps);
   const runner = createPhaseRunner({
     ...deps,
     claims,
     commits,
     running,
     isolation,
+    services,
     definitions: createPhaseDefinitions(deps.registry, createHttpPhases({ ...deps, commits })),
     holdForCode: createCodeHolder(deps),
     random: Math.random,
@@ -101,9 +105,8 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
       ),
     );
     for (const { phase } of left) claims.unlock(phase.id);
-    await commits.drain();
+    await Promise.all([commits.drain(), services.usage.flush(), receipts.drain()]);
     await claims.drain();
-    await receipts.drain();
   };
   return {
     running,

@@ -3,7 +3,16 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { PermanentError } from '@millrace/sdk';
 import { AppError, DEFAULT_RETRY } from '@millrace/shared';
-import { AttemptEnded, LockUnavailable, outcomeOfThrown, PhaseStopped, retryDelayMs, timeoutError, type StopReason } from './outcome.ts';
+import {
+  AttemptEnded,
+  LockUnavailable,
+  outcomeOfThrown,
+  PhaseStopped,
+  RateLimited,
+  retryDelayMs,
+  timeoutError,
+  type StopReason,
+} from './outcome.ts';
 
 const failure = (thrown: unknown) => {
   const outcome = outcomeOfThrown(thrown, undefined);
@@ -119,6 +128,11 @@ describe("what is nobody's failure", () => {
   });
 
   it('goes back at no cost when a lock was held', () => {
+    expect(outcomeOfThrown(new RateLimited('api', 5_000), undefined)).toEqual({
+      kind: 'interrupted',
+      reason: 'rate-limited',
+      delayMs: 5_000,
+    });
     expect(outcomeOfThrown(new LockUnavailable('account'), undefined)).toEqual({
       kind: 'interrupted',
       reason: 'lock-held',

@@ -48,6 +48,16 @@ export class LockUnavailable extends Error {
   }
 }
 
+/** Thrown by ctx.rateLimit when the units are not there for longer than is waited in place. */
+export class RateLimited extends Error {
+  readonly delayMs: number;
+  constructor(limit: string, delayMs: number) {
+    super(`the rate limit "${limit}" is used up for ${delayMs} ms`);
+    this.name = 'RateLimited';
+    this.delayMs = delayMs;
+  }
+}
+
 const MESSAGE_CHARS_MAX = 2_000;
 const STACK_CHARS_MAX = 8_000;
 const LOCK_RETRY_MS = 1_000;
@@ -69,6 +79,7 @@ export function outcomeOfThrown(thrown: unknown, stopped: StopReason | undefined
       permanent: false,
     };
   if (thrown instanceof LockUnavailable) return { kind: 'interrupted', reason: 'lock-held', delayMs: LOCK_RETRY_MS };
+  if (thrown instanceof RateLimited) return { kind: 'interrupted', reason: 'rate-limited', delayMs: thrown.delayMs };
   // Only our own parts throw this code; a handler's failed call to some other service is the handler's failure.
   if (thrown instanceof AppError && thrown.code === 'dependency-unavailable')
     return { kind: 'interrupted', reason: 'dependency-unavailable', delayMs: DEPENDENCY_RETRY_MS };

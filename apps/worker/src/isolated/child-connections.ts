@@ -1,8 +1,10 @@
 // What the process of one attempt talks to: few connections, opened when they are needed.
 import type { Config, Logger } from '@millrace/process';
 import { beginConnecting, createCommandConnection, createKeys, createLocks, createUpdatePublisher, isReady } from '@millrace/redis';
+import { createLocalStorage } from '@millrace/storage';
 import { createDatabase } from '@millrace/store';
 import { once } from 'node:events';
+import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createEventPublisher } from '../engine/event-publisher.ts';
 
@@ -32,6 +34,7 @@ export function createChildConnections({ config, log }: { config: Config; log: L
     updates,
     publisher,
     locks: createLocks(commands),
+    storage: createLocalStorage({ folder: path.resolve(config.home, 'uploads') }),
     open: async () => {
       beginConnecting(commands);
       if (!isReady(commands)) await Promise.race([once(commands, 'ready'), delay(REDIS_WAIT_MS)]).catch(() => undefined);

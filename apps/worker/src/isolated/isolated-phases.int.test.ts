@@ -48,6 +48,14 @@ describe('an isolated phase', () => {
     expect(events.filter(({ type }) => type === 'phase.completed')).toHaveLength(2);
   });
 
+  it('counts what it uses beside what the worker counts', async () => {
+    const used = async () =>
+      Number((await sql<{ sum: string | null }>("SELECT sum(amount) FROM millrace.usage WHERE kind = 'isolated_work'", []))[0]?.sum);
+    const before = await used();
+    for (const isolate of [false, true, true]) await run({ mode: 'work', isolate });
+    expect((await used()) - before).toBe(3);
+  });
+
   it('fails and is tried again like any other', async () => {
     const flow = await run({ mode: 'fail', attempts: 2 });
     expect(flow).toMatchObject({

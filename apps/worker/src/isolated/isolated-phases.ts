@@ -1,7 +1,7 @@
 // Runs attempts in processes of their own: so many at a time, each killed with all it started when its time is over. The worker keeps the
 // lease and the lock and decides when to stop; the process runs the handler and commits, under the worker's name and fence.
 import type { Logger, Service } from '@millrace/process';
-import type { Dispatch } from '@millrace/shared';
+import type { Dispatch, QueueName } from '@millrace/shared';
 import type { RunDefinition } from '@millrace/sdk';
 import type { IsolatedEnd, RunIsolated } from '../engine/isolated-run.ts';
 import { outcomeOfThrown, timeoutError, type PhaseOutcome } from '../engine/outcome.ts';
@@ -21,7 +21,7 @@ export type IsolatedPhasesDeps = {
   workerId: string;
   /** Processes at a time. */
   concurrency: number;
-  dispatch(dispatches: readonly Dispatch[]): void;
+  dispatch(queue: QueueName, dispatches: readonly Dispatch[]): void;
   onFreed(freed: Freed): void;
   log: Logger;
 };

@@ -1,7 +1,7 @@
 // What a worker and the process of an isolated phase say to each other. Both load the same code, but handlers and their libraries may send
 // messages of their own over the same channel: ours carry a mark, and whatever has none is passed over.
 import type { DeliveryOutcome } from '@millrace/queue';
-import type { Dispatch } from '@millrace/shared';
+import type { Dispatch, QueueName } from '@millrace/shared';
 import type { ClaimedPhase } from '@millrace/store';
 import type { PhaseOutcome, StopReason } from '../engine/outcome.ts';
 
@@ -11,7 +11,7 @@ export type FromChild =
   /** The handler is about to be called. */
   | { type: 'started' }
   /** What a commit made ready: jobs that the worker puts into the queue. */
-  | { type: 'dispatch'; dispatches: readonly Dispatch[] }
+  | { type: 'dispatch'; queue: QueueName; dispatches: readonly Dispatch[] }
   /** A commit ended something that others wait for. */
   | { type: 'freed'; freed: Freed }
   /** Why the process is about to end. */

@@ -2,7 +2,7 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from '@millrace/process';
-import type { Dispatch } from '@millrace/shared';
+import type { Dispatch, QueueName } from '@millrace/shared';
 import { killGroup } from './kill-group.ts';
 import { bodyOf, marked, type Freed, type FromChild, type ToChild } from './messages.ts';
 import { createProcessOutput } from './process-output.ts';
@@ -37,7 +37,7 @@ export type PhaseProcessOptions = {
   memoryMb: number | undefined;
   log: Logger;
   /** What its commits leave to the worker to do. */
-  worker: { dispatch(dispatches: readonly Dispatch[]): void; onFreed(freed: Freed): void };
+  worker: { dispatch(queue: QueueName, dispatches: readonly Dispatch[]): void; onFreed(freed: Freed): void };
 };
 
 const MAIN = fileURLToPath(new URL('child-main.ts', import.meta.url));
@@ -68,7 +68,7 @@ export function startPhaseProcess({ memoryMb, log, worker }: PhaseProcessOptions
   child.on('message', (message) => {
     const body = bodyOf<FromChild>(message);
     if (body?.type === 'started') started.resolve();
-    if (body?.type === 'dispatch') worker.dispatch(body.dispatches);
+    if (body?.type === 'dispatch') worker.dispatch(body.queue, body.dispatches);
     if (body?.type === 'freed') worker.onFreed(body.freed);
     if (body?.type === 'fault') fault = body.message;
     if (body?.type !== 'ended') return;

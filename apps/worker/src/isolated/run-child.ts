@@ -1,11 +1,14 @@
 // The composition root of a process that runs one attempt: the same code as in the worker, with the parts that are the worker's replaced.
 // The worker has claimed the phase, keeps its lease and lock, puts jobs into the queue, and decides when this process must end.
 import { loadFlows } from '@millrace/flows';
+import { spoolLimits } from '@millrace/imports';
 import { createLogger, systemClock, type Config, type Logger } from '@millrace/process';
-import { LIMITS } from '@millrace/shared';
+import { LIMITS, type Dispatch, type QueueName } from '@millrace/shared';
 import { createFlowPlanner, type FlowRegistry } from '@millrace/sdk';
 import { importedOpener } from '../imports/imported-opener.ts';
+import { createPhaseImports } from '../imports/phase-imports.ts';
 import type { PhaseRunnerDeps } from '../engine/attempt.ts';
+import { createContextServices } from '../engine/context/context-services.ts';
 import { createIsolation } from '../engine/isolation.ts';
 import { createCodeHolder } from '../engine/code-holder.ts';
 import type { HttpPhases } from '../engine/http/http-phases.ts';
@@ -40,9 +43,7 @@ export async function runChild({ config, link }: { config: Config; link: ParentL
   let end: Parameters<PhaseRunnerDeps['onEnd']>[0] | undefined;
   const running = createRunningPhases();
   link.onStop(running.stopAll);
-  const dispatch: PhaseRunnerDeps['dispatch'] = (dispatches) => {
-    if (dispatches.length > 0) void link.send({ type: 'dispatch', dispatches });
-  };
+  const dispatch: PhaseRunnerDeps['dispatch'] = (dispatches) => void sendJobs(link, 'flow-phase', dispatches);
   const commits = createPhaseCommits({
     ...connections,
     log,
@@ -50,8 +51,10 @@ export async function runChild({ config, link }: { config: Config; link: ParentL
     onFreed: (freed) => void link.send({ type: 'freed', freed }),
     leaseMs: NOT_GONE_ON_WITH,
   });
+  const services = createContextServices({ ...connections, registry, clock: systemClock, log, workerId: ownName(task) });
   const runner = createPhaseRunner({
-    ...runnerDeps({ connections, registry, task, log }),
+    ...runnerDeps({ config, connections, registry, task, log, link }),
+    services,
     dispatch,
     commits,
     running: leftToTheWorker(running),
@@ -63,23 +66,42 @@ export async function runChild({ config, link }: { config: Config; link: ParentL
   await link.send({ type: 'started' });
   const delivery = await runner.handle({ id: task.phase.id, generation: 0 });
   await link.send({ type: 'ended', outcome: end?.outcome ?? 'interrupted', committed: end?.committed ?? false, delivery });
-  await commits.drain();
+  await Promise.all([commits.drain(), services.usage.flush()]);
   await connections.close();
 }
 
-type Parts = { connections: ChildConnections; registry: FlowRegistry; task: Task; log: Logger };
+// Writers that number what they send need a name that no other process uses, the worker neither.
+function ownName({ workerId, phase }: Task): string {
+  return `${workerId}/${phase.id}/${phase.fence}`;
+}
 
-function runnerDeps({ connections, registry, task, log }: Parts): Omit<PhaseRunnerDeps, 'commits' | 'dispatch' | 'running' | 'onEnd'> {
+async function sendJobs(link: ParentLink, queue: QueueName, dispatches: readonly Dispatch[]): Promise<void> {
+  if (dispatches.length > 0) await link.send({ type: 'dispatch', queue, dispatches });
+}
+
+type Parts = { config: Config; connections: ChildConnections; registry: FlowRegistry; task: Task; log: Logger; link: ParentLink };
+
+function runnerDeps({
+  config,
+  connections,
+  registry,
+  task,
+  log,
+  link,
+}: Parts): Omit<PhaseRunnerDeps, 'commits' | 'dispatch' | 'services' | 'running' | 'onEnd'> {
+  const { workerId } = task;
+  const dispatcher = { dispatch: (queue: QueueName, dispatches: readonly Dispatch[]) => sendJobs(link, queue, dispatches) };
   return {
     ...connections,
     log,
-    workerId: task.workerId,
+    workerId,
     claims: alreadyClaimed(task),
-    holdForCode: createCodeHolder({ ...connections, log, workerId: task.workerId }),
+    holdForCode: createCodeHolder({ ...connections, log, workerId }),
     definitions: withoutHardLimit(createPhaseDefinitions(registry, NO_HTTP_PHASES)),
     planner: createFlowPlanner(registry),
     isolation: createIsolation({ clock: systemClock }),
     openImported: importedOpener(connections.database),
+    imports: createPhaseImports({ ...connections, dispatcher, limits: spoolLimits(config), log }),
     clock: systemClock,
     random: Math.random,
   };

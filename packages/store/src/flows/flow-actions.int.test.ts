@@ -6,7 +6,8 @@ import { takeBacklog } from './backlog.ts';
 import { cancelFlow } from './cancel-flow.ts';
 import { failPhase } from './fail-phase.ts';
 import { retryFlow } from './retry-flow.ts';
-import { readSteps, saveStep } from './steps.ts';
+import { eventually } from '@millrace/testing';
+import { readSteps, saveSteps, type NewStep } from './steps.ts';
 
 let store: StoreFixture;
 
@@ -187,8 +188,16 @@ describe('retryFlow', () => {
 });
 
 describe('kept steps', () => {
-  const save = (id: string, fence: number, changes: Partial<Parameters<typeof saveStep>[1]> = {}) =>
-    saveStep(store.database.main, { phaseId: id, run: 1, fence, name: 'fetch', resultJson: '{"n":1}', ...changes });
+  const step = (id: string, fence: number, changes: Partial<NewStep> = {}): NewStep => ({
+    phaseId: id,
+    run: 1,
+    fence,
+    name: 'fetch',
+    resultJson: '{"n":1}',
+    ...changes,
+  });
+  const save = async (id: string, fence: number, changes: Partial<NewStep> = {}) =>
+    (await saveSteps(store.database.hot, [step(id, fence, changes)]))[0];
 
   it('are read back by name, in this run only', async () => {
     const { phaseId } = await store.make([[]]);
@@ -196,12 +205,44 @@ describe('kept steps', () => {
     expect(await save(phaseId(0), phase?.fence ?? 0)).toBe(true);
     expect(await save(phaseId(0), phase?.fence ?? 0, { name: 'other', resultJson: 'null' })).toBe(true);
     expect(await readSteps(store.database.main, { id: phaseId(0), run: 1 })).toEqual(
-      new Map<string, unknown>([
-        ['fetch', { n: 1 }],
-        ['other', null],
+      new Map([
+        ['fetch', '{"n": 1}'],
+        ['other', 'null'],
       ]),
     );
     expect(await readSteps(store.database.main, { id: phaseId(0), run: 2 })).toEqual(new Map());
+  });
+
+  it('are written many at once, each under its own fence', async () => {
+    const [one, two] = [await store.make([[], []]), await store.make([[]])];
+    const ids = [two.phaseId(0), one.phaseId(1), one.phaseId(0)];
+    const phases = await store.claim(ids);
+    const fences = phases.map((phase) => phase.fence);
+    const steps = [
+      ...ids.map((id, index) => step(id, fences[index] ?? 0)),
+      step(ids[0] ?? '', fences[0] ?? 0, { name: 'second' }),
+      step(ids[1] ?? '', (fences[1] ?? 0) - 1, { name: 'late' }),
+    ];
+    expect(await saveSteps(store.database.hot, steps)).toEqual([true, true, true, true, false]);
+    expect([...(await readSteps(store.database.main, { id: ids[0] ?? '', run: 1 })).keys()].toSorted()).toEqual(['fetch', 'second']);
+    expect([...(await readSteps(store.database.main, { id: ids[1] ?? '', run: 1 })).keys()]).toEqual(['fetch']);
+  });
+
+  it('wait for a change of the flow that is under way, and see what it did', async () => {
+    const { phaseId, flowId } = await store.make([[]]);
+    await store.claim([phaseId(0)]);
+    const saving = await store.database.transaction(async (client) => {
+      await client.query('SELECT FROM millrace.flows WHERE id = $1 FOR UPDATE', [flowId]);
+      await client.query('UPDATE millrace.phases SET fence = fence + 1 WHERE id = $1', [phaseId(0)]);
+      const saved = save(phaseId(0), 1);
+      await eventually(async () => {
+        expect(
+          await store.sql("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"),
+        ).toHaveLength(1);
+      });
+      return { saved };
+    });
+    expect(await saving.saved).toBe(false);
   });
 
   it('are refused from a worker that lost the phase, and after its end', async () => {

@@ -9,6 +9,7 @@ import { completePhases } from './complete-phases.ts';
 import { createFlows } from './create-flows.ts';
 import { renewLeases } from './lease-phases.ts';
 import { releasePhases } from './release-phases.ts';
+import { saveSteps } from './steps.ts';
 
 const FLOWS = 100_000;
 let store: StoreFixture;
@@ -28,6 +29,10 @@ async function runAll(): Promise<void> {
   await renewLeases(probe.hot, phases, { worker: WORKER, leaseMs: 10_000 });
   const [first, second, third] = phases;
   if (first === undefined || second === undefined || third === undefined) throw new Error('not claimed');
+  await saveSteps(
+    probe.hot,
+    phases.map(({ id, run, fence }) => ({ phaseId: id, run, fence, name: 'one', resultJson: '1' })),
+  );
   await completePhases(
     probe.hot,
     [first, second].map(({ id, fence }) => ({ id, fence, worker: WORKER, outputJson: '1' })),
@@ -112,6 +117,7 @@ describe.each(['before the tables were analysed', 'after'])('hot statements on 1
             'queue_pauses_pkey',
             'workspaces_pkey',
             'admissions_pkey',
+            'steps_pkey',
           ].includes(index ?? ''),
       ),
     ).toEqual([]);

@@ -19,6 +19,11 @@ const FINAL_ERRORS: ReadonlySet<string> = new Set([
   'too-many-rejects',
 ]);
 
+/** Whether trying again cannot help an import that failed with this code. */
+export function isFinalImportError(code: string): boolean {
+  return FINAL_ERRORS.has(code);
+}
+
 export async function retryImport(
   database: Pick<Database, 'transaction'>,
   target: { importId: string; workspace: string },

@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createContentReceiver, type SpoolLimits } from '@millrace/imports';
 import { createLogger, systemClock } from '@millrace/process';
 import type { Dispatch } from '@millrace/shared';
 import { createLocalStorage } from '@millrace/storage';
@@ -16,10 +17,10 @@ import { createCursors } from '../../http/input/cursors.ts';
 import { datasetRoutes } from '../../routes/dataset-routes.ts';
 import { importRoutes } from '../../routes/import-routes.ts';
 import { createImportActions } from '../import-actions.ts';
-import { createContentReceiver } from '../receive-content.ts';
-import type { SpoolLimits } from '../spool-content.ts';
+import { createUploadReceiver } from '../receive-upload.ts';
 
-export const TEST_LIMITS: SpoolLimits = { uploadBytesMax: 3_000_000, unpackedBytesMax: 100_000_000, recordBytesMax: 100_000, idleMs: 400 };
+export const TEST_LIMITS: SpoolLimits = { uploadBytesMax: 3_000_000, unpackedBytesMax: 100_000_000, recordBytesMax: 100_000 };
+const IDLE_MS = 400;
 
 export type ImportApi = {
   readonly baseUrl: string;
@@ -51,7 +52,8 @@ export async function createImportApi(): Promise<ImportApi> {
     updates: { publishEvents: () => Promise.resolve() },
     log,
   });
-  const receive = createContentReceiver({ database, storage, announce: actions.announce, log, limits: TEST_LIMITS });
+  const content = createContentReceiver({ database, storage, announce: actions.announce, log, limits: TEST_LIMITS });
+  const receive = createUploadReceiver({ receive: content, idleMs: IDLE_MS });
   const cursors = createCursors({ secret: async () => (await readInstance(database.main)).cursorSecret });
   const adminKey = `mr_${'a'.repeat(40)}`;
   const authenticator = createAuthenticator({ findKey: (id) => findKey(database.main, id), adminKey, clock: systemClock });

@@ -1,12 +1,12 @@
-// What a handler says while it works: log lines, progress, kept steps.
+// What a handler says while it works: log lines and progress.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { PhaseContext } from '@millrace/sdk';
 import { createLogger } from '@millrace/process';
 import { LIMITS } from '@millrace/shared';
 import { createSubscriberConnection, createSubscriptions, readProgress, type RedisClient, type Subscriptions } from '@millrace/redis';
+import { eventually } from '@millrace/testing';
 import { createEngineFixture, type EngineFixture } from '../test-support/engine-fixture.ts';
 
-const QUICK = { attempts: 3, backoff: { type: 'fixed', delay: 10 } } as const;
 let test: EngineFixture;
 let subscriber: RedisClient;
 let subscriptions: Subscriptions;
@@ -97,7 +97,50 @@ describe('ctx.log', () => {
       "SELECT count(*)::int AS count, (array_agg(data->>'message' ORDER BY seq DESC))[1] AS last FROM millrace.events WHERE subject_id = $1 AND type = 'log'",
       [flowId],
     );
-    expect(found.rows[0]).toEqual({ count: 10_001, last: '5 more lines were dropped: an attempt may write 10000' });
+    expect(found.rows[0]).toEqual({
+      count: 10_001,
+      last: '5 more lines were dropped: an attempt may write 10000, and 1024 KiB may wait to be written',
+    });
+  });
+
+  it('holds at most 1 MiB of lines that wait, in pieces that one statement takes', async () => {
+    const { flowId } = await run((ctx) => {
+      for (let n = 0; n < 1_000; n += 1) ctx.log.info('x'.repeat(LIMITS.logMessageCharsMax), { n });
+    });
+    const found = await test.database.main.query<{ count: number; statements: number; last: string }>(
+      `SELECT count(*)::int AS count, count(DISTINCT xmin::text)::int AS statements, (array_agg(data->>'message' ORDER BY seq DESC))[1] AS last
+       FROM millrace.events WHERE subject_id = $1 AND type = 'log'`,
+      [flowId],
+    );
+    const { count = 0, statements, last } = found.rows[0] ?? {};
+    expect(count).toBeGreaterThan(250);
+    expect(count).toBeLessThan(265);
+    expect(statements).toBe(Math.ceil((count * 4_040) / (256 * 1024)));
+    expect(last).toContain(`${1_001 - count} more lines were dropped`);
+  });
+
+  it('loses no line and no order when the database refuses it for a while', async () => {
+    const { flowId, logs } = await run(async (ctx) => {
+      const client = await test.database.long.connect();
+      await client.query('BEGIN');
+      await client.query('LOCK TABLE millrace.events IN ACCESS EXCLUSIVE MODE');
+      for (let n = 0; n < 1_200; n += 1) ctx.log.info(`${n}`);
+      await eventually(async () => {
+        const blocked = await test.database.main.query<{ pid: number }>(
+          `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO millrace.events%'`,
+        );
+        expect(blocked.rows).toHaveLength(1);
+        await test.database.main.query('SELECT pg_terminate_backend($1)', [blocked.rows[0]?.pid]);
+      });
+      await client.query('COMMIT');
+      client.release();
+    });
+    expect(logs.map((line) => line['message'])).toEqual(Array.from({ length: logs.length }, (_, n) => `${n}`));
+    const counted = await test.database.main.query<{ count: number }>(
+      "SELECT count(*)::int AS count FROM millrace.events WHERE subject_id = $1 AND type = 'log'",
+      [flowId],
+    );
+    expect(counted.rows[0]?.count).toBe(1_200);
   });
 });
 
@@ -163,57 +206,5 @@ describe('ctx.progress', () => {
       LIMITS.progressMessageCharsMax,
       true,
     ]);
-  });
-});
-
-describe('ctx.step', () => {
-  it('runs once and gives later attempts what was kept', async () => {
-    const ran: string[] = [];
-    const { phase } = await run(async (ctx) => {
-      const results = [];
-      for (const name of ['a', 'b', 'c']) {
-        results.push(
-          await ctx.step(name, () => {
-            ran.push(`${name}${ctx.attempt}`);
-            return { from: ctx.attempt };
-          }),
-        );
-        if (name === 'b' && ctx.attempt < 3) throw new Error('no');
-      }
-      return results;
-    }, QUICK);
-    expect(phase?.output).toEqual([{ from: 1 }, { from: 1 }, { from: 3 }]);
-    expect(ran).toEqual(['a1', 'b1', 'c3']);
-  });
-
-  it('keeps nothing of a step that throws, and null for one without a result', async () => {
-    const { phase } = await run(async (ctx) => {
-      const nothing = await ctx.step('nothing', () => undefined);
-      const late = await ctx.step('late', () => {
-        if (ctx.attempt === 1) throw new Error('no');
-        return ctx.attempt;
-      });
-      return [nothing ?? null, late];
-    }, QUICK);
-    expect(phase?.output).toEqual([null, 2]);
-  });
-
-  it.each<[string, string, () => unknown, RegExp]>([
-    ['a result that cannot be kept', 'bad', () => ({ n: 1n }), /step "bad" cannot be kept: it is not JSON/],
-    ['a result that is too large', 'big', () => 'x'.repeat(LIMITS.outputBytesMax), /step "big" cannot be kept: it is larger/],
-    ['no name', '', () => 1, /name must have 1 to 200/],
-    ['a name that is too long', 'x'.repeat(201), () => 1, /name must have 1 to 200/],
-  ])('fails the phase at once for %s', async (_, name, fn, message) => {
-    const { phase } = await run((ctx) => ctx.step(name, fn), QUICK);
-    expect(phase).toMatchObject({
-      status: 'failed',
-      attempts: 1,
-      error: { code: 'PermanentError', message: expect.stringMatching(message) },
-    });
-  });
-
-  it('fails the phase at once for a name that the database cannot keep', async () => {
-    const { phase } = await run((ctx) => ctx.step('a\0b', () => 1), QUICK);
-    expect(phase).toMatchObject({ status: 'failed', attempts: 1 });
   });
 });

@@ -89,6 +89,68 @@ describe('ctx.transaction', () => {
     expect([phase?.status, rows]).toEqual(['completed', ['kept', 'kept too']]);
   });
 
+  it('called inside itself is a part of the outer call: undone alone when it fails, and with the outer one when that does', async () => {
+    const { phase, rows } = await run(async (ctx) => {
+      const within = (name: string, fail: boolean) =>
+        ctx.transaction(async (client) => {
+          await insert(client, ctx.flowId, name);
+          if (fail) throw new Error('own');
+        });
+      await ctx.transaction(async (client) => {
+        await insert(client, ctx.flowId, 'outer');
+        await within('inner', false);
+        await within('undone', true).catch(() => undefined);
+        await insert(client, ctx.flowId, 'outer after');
+      });
+      return ctx
+        .transaction(async () => {
+          await within('undone with the outer', false);
+          await within('undone too', true).catch(() => undefined);
+          throw new Error('outer');
+        })
+        .catch((error: Error) => error.message);
+    });
+    expect([phase?.status, phase?.output, rows]).toEqual(['completed', 'outer', ['inner', 'outer', 'outer after']]);
+  });
+
+  it('lets inner calls take turns, at every depth, and ends after those that nobody awaited', async () => {
+    const { phase, rows } = await run(async (ctx) => {
+      const write = (name: string) => ctx.transaction((client) => insert(client, ctx.flowId, name));
+      const pair = (name: string) =>
+        ctx.transaction(async () => {
+          await Promise.all([write(`${name}1`), write(`${name}2`)]);
+          return name;
+        });
+      const names = await ctx.transaction(async () => {
+        void write('unawaited');
+        return Promise.all([pair('a'), pair('b')]);
+      });
+      await ctx
+        .transaction(async () => {
+          void write('unawaited and undone');
+          await pair('c');
+          throw new Error('own');
+        })
+        .catch(() => undefined);
+      return names;
+    });
+    expect([phase?.status, phase?.output, rows]).toEqual(['completed', ['a', 'b'], ['a1', 'a2', 'b1', 'b2', 'unawaited']]);
+  });
+
+  it('called by what an ended call left behind takes a turn of its own', async () => {
+    const { phase, rows } = await run(async (ctx) => {
+      const goOn = gate();
+      let late: Promise<unknown> = Promise.resolve();
+      await ctx.transaction(async (client) => {
+        await insert(client, ctx.flowId, 'a');
+        late = goOn.promise.then(() => ctx.transaction((inner) => insert(inner, ctx.flowId, 'late')));
+      });
+      goOn.resolve();
+      await late;
+    });
+    expect([phase?.status, rows]).toEqual(['completed', ['a', 'late']]);
+  });
+
   it('answers what its function answers, and passes on what it throws', async () => {
     const { phase } = await run(async (ctx) => [
       await ctx.transaction(() => Promise.resolve(42)),

@@ -1,9 +1,13 @@
 // ctx.transaction: one PostgreSQL transaction per attempt, opened at the first call, committed together with the phase.
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { TransactionClient } from '@millrace/sdk';
 import { asAppError, connect, type Database, type PoolClient, type Queryable } from '@millrace/store';
 
 export type PhaseTransaction = {
-  /** Runs `fn` inside the attempt's transaction; what a failing `fn` wrote is undone, what others wrote stays. */
+  /**
+   * Runs `fn` inside the attempt's transaction; what a failing `fn` wrote is undone, what others wrote stays. Calls take turns; one inside
+   * `fn` is a part of it, and `fn` has not ended before it.
+   */
   run<T>(fn: (client: TransactionClient) => Promise<T>): Promise<T>;
   isOpen(): boolean;
   /** Runs `last` as the transaction's last statement and commits when it answers true; otherwise rolls back. Nothing can be run after it. */
@@ -17,12 +21,14 @@ export type PhaseTransaction = {
 
 /** A handler's own statement may still be on its way; one that hangs for other reasons must not keep a connection. */
 const LEFT_BEHIND_MS = 1_000;
+const HAS_ENDED = 'the transaction of this attempt has ended';
 
 export function createPhaseTransaction(database: Pick<Database, 'long'>): PhaseTransaction {
   let opened: OpenTransaction | undefined;
   let used = false;
   let ended = false;
   const inTurn = createTurns();
+  const scopes = new AsyncLocalStorage<Scope>();
   const close = async (statement: 'COMMIT' | 'ROLLBACK') => {
     const closing = opened;
     opened = undefined;
@@ -35,20 +41,26 @@ export function createPhaseTransaction(database: Pick<Database, 'long'>): PhaseT
       if (statement === 'COMMIT') throw closing.explain(error);
     }
   };
+  const cut = () => {
+    opened?.release(true);
+    opened = undefined;
+  };
   const refuseAfterEnd = async () => {
-    if (!ended) return;
-    await close('ROLLBACK');
-    throw new Error('the transaction of this attempt has ended');
+    if (ended) await close('ROLLBACK').then(() => Promise.reject(new Error(HAS_ENDED)));
   };
   return {
     run: (fn) => {
       used = true;
+      const outer = scopes.getStore();
+      // A turn of its own would be waited for by the turn that it is called in.
+      if (outer?.isOpen === true)
+        return outer.inTurn(() => (ended ? Promise.reject(new Error(HAS_ENDED)) : withSavepoint({ ...outer, depth: outer.depth + 1 }, fn)));
       return inTurn(async () => {
         await refuseAfterEnd();
         opened ??= await begin(database);
         // The wait for a connection may outlast the attempt, and nobody would close what is opened after its end.
         await refuseAfterEnd();
-        return withSavepoint(opened, fn);
+        return withSavepoint({ scopes, opened, depth: 0 }, fn);
       });
     },
     isOpen: () => opened !== undefined,
@@ -68,16 +80,17 @@ export function createPhaseTransaction(database: Pick<Database, 'long'>): PhaseT
       }),
     rollback: () => {
       ended = true;
-      if (!used) return;
-      const cut = setTimeout(() => {
-        opened?.release(true);
-        opened = undefined;
-      }, LEFT_BEHIND_MS);
-      void inTurn(() => close('ROLLBACK')).finally(() => {
-        clearTimeout(cut);
-      });
+      const rollback = () => close('ROLLBACK');
+      if (used) callWhenLate(inTurn(rollback), cut);
     },
   };
+}
+
+function callWhenLate(work: Promise<void>, late: () => void): void {
+  const timer = setTimeout(late, LEFT_BEHIND_MS);
+  void work.finally(() => {
+    clearTimeout(timer);
+  });
 }
 
 // One connection can do one thing at a time: calls of one attempt take turns.
@@ -134,23 +147,43 @@ async function begin(database: Pick<Database, 'long'>): Promise<OpenTransaction>
   }
 }
 
+/** A function that runs inside the transaction now. */
+type Scope = {
+  readonly scopes: AsyncLocalStorage<Scope>;
+  readonly opened: OpenTransaction;
+  /** How many functions it is called in. */
+  readonly depth: number;
+  readonly inTurn: ReturnType<typeof createTurns>;
+  isOpen: boolean;
+};
+
+type Place = Pick<Scope, 'scopes' | 'opened' | 'depth'>;
+
 // Only failures of this connection may mean "not now": what else `fn` throws, such as a refused connection to somewhere else, is its own.
-async function withSavepoint<T>(opened: OpenTransaction, fn: (client: TransactionClient) => Promise<T>): Promise<T> {
+async function withSavepoint<T>({ scopes, opened, depth }: Place, fn: (client: TransactionClient) => Promise<T>): Promise<T> {
   const { client } = opened;
-  let inUse = true;
+  // A name for each depth: rolling back to a savepoint keeps it, so one of an inner call must not stand in for that of the outer one.
+  const savepoint = `handler_${depth}`;
+  const scope: Scope = { scopes, opened, depth, inTurn: createTurns(), isOpen: true };
   const query = async (sql: string, values?: readonly unknown[]) => {
-    if (!inUse) throw new Error('the client of ctx.transaction was used after its function had ended');
+    if (!scope.isOpen) throw new Error('the client of ctx.transaction was used after its function had ended');
     return explained(opened, () => client.query(sql, values === undefined ? undefined : [...values]));
   };
+  // Inner calls that nobody awaited end first: they write under this savepoint.
+  const end = () =>
+    scope.inTurn(() => {
+      scope.isOpen = false;
+      return Promise.resolve();
+    });
   try {
-    await explained(opened, () => client.query('SAVEPOINT handler'));
-    const result = await fn({ query: query as TransactionClient['query'] });
-    inUse = false;
-    await explained(opened, () => client.query('RELEASE SAVEPOINT handler'));
+    await explained(opened, () => client.query(`SAVEPOINT ${savepoint}`));
+    const result = await scopes.run(scope, () => fn({ query: query as TransactionClient['query'] }));
+    await end();
+    await explained(opened, () => client.query(`RELEASE SAVEPOINT ${savepoint}`));
     return result;
   } catch (error) {
-    inUse = false;
-    await client.query('ROLLBACK TO SAVEPOINT handler').catch(() => undefined);
+    await end();
+    await client.query(`ROLLBACK TO SAVEPOINT ${savepoint}`).catch(() => undefined);
     throw error;
   }
 }

@@ -29,7 +29,7 @@ import { createTestDatabase, eventually } from '@millrace/testing';
 import { z } from 'zod';
 import { createChildrenLoop } from '../../services/children.ts';
 import { createFlowDispatcher } from '../../services/dispatcher.ts';
-import { createFlowEngine, type FlowEngine } from '../create-flow-engine.ts';
+import { createFlowEngine, type FlowEngine, type FlowEngineDeps } from '../create-flow-engine.ts';
 import { createEventPublisher } from '../event-publisher.ts';
 
 export type FlowState = { flow: StoredFlow; phases: StoredPhase[] };
@@ -42,9 +42,9 @@ export type EngineFixture = {
   readonly locks: Locks;
   readonly updates: UpdatePublisher;
   /** Starts an engine that knows every flow defined here, now or later. */
-  engine(options?: { concurrency?: number; longMax?: number }): Promise<FlowEngine>;
+  engine(options?: { concurrency?: number; longMax?: number; imports?: FlowEngineDeps['imports'] }): Promise<FlowEngine>;
   /** Defines a flow for any input and answers its name. */
-  define(phases: Record<string, PhaseDefinition<never>>, version?: number): string;
+  define(phases: Record<string, PhaseDefinition<never>>, version?: number, more?: Pick<FlowDefinition, 'limits'>): string;
   /** Accepts a flow and dispatches its ready phases; answers its id. `version`: as if another code had accepted it. */
   start(name: string, input?: unknown, version?: number): Promise<string>;
   dispatch(jobs: readonly Dispatch[]): Promise<void>;
@@ -60,6 +60,7 @@ export type EngineFixture = {
 };
 
 const log = createLogger({ name: 'test', level: 'silent' });
+const NO_IMPORTS: FlowEngineDeps['imports'] = { run: () => Promise.reject(new Error('there are no imports here')) };
 const DRAIN_MS = 200;
 /** Signs requests of http phases that have no secret of their own. */
 export const TEST_HTTP_SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
@@ -86,7 +87,7 @@ export async function createEngineFixture(redisUrl: string = process.env['REDIS_
     list: () => [...flows.values()],
   };
 
-  const engine: EngineFixture['engine'] = async ({ concurrency = 20, longMax = 8 } = {}) => {
+  const engine: EngineFixture['engine'] = async ({ concurrency = 20, longMax = 8, imports = NO_IMPORTS } = {}) => {
     const own = createDatabase({ url, name: 'test-engine', poolMax: { long: longMax }, onError: () => undefined });
     const publisher = createEventPublisher({ updates, log });
     const flowDispatcher = createFlowDispatcher({ database: own, dispatcher, windowMax: 1_000, log, onPass: () => undefined });
@@ -110,6 +111,7 @@ export async function createEngineFixture(redisUrl: string = process.env['REDIS_
       registry,
       planner: createFlowPlanner(registry),
       dispatch: flowDispatcher.dispatch,
+      imports,
       onFreed: () => children.wake(),
       http: { callbackUrl: 'http://api.test/v1/callbacks', secret: TEST_HTTP_SECRET },
       openImported: () => Promise.reject(new Error('there are no imports here')),
@@ -150,10 +152,10 @@ export async function createEngineFixture(redisUrl: string = process.env['REDIS_
     engine,
     read,
     events,
-    define: (phases, version = 1) => {
+    define: (phases, version = 1, more = {}) => {
       const name = `flow-${flows.size + 1}`;
       // The handlers take whatever input their own test starts them with.
-      flows.set(name, defineFlow({ name, version, input: z.unknown(), phases: phases as Record<string, PhaseDefinition> }));
+      flows.set(name, defineFlow({ name, version, input: z.unknown(), phases: phases as Record<string, PhaseDefinition>, ...more }));
       return name;
     },
     start: async (name, input = {}, version) => {

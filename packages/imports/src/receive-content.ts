@@ -1,6 +1,5 @@
-// PUT …/content from first byte to commit: one upload at a time, spool and index, plan against the dataset, hand over to the workers.
-import type { IncomingMessage } from 'node:http';
-import { AppError, newId, type AcceptedContentAnswer, type Dispatch, type DatasetColumn } from '@millrace/shared';
+// An import's content from first byte to commit: one upload at a time, spool and index, plan against the dataset, hand over to the workers.
+import { AppError, newId, type Dispatch, type DatasetColumn } from '@millrace/shared';
 import { chunkChecksums, type UploadStorage } from '@millrace/storage';
 import {
   acceptContent,
@@ -20,8 +19,8 @@ import {
 } from '@millrace/store';
 import { mapColumns, type ColumnSpec, type CsvDialect } from '@millrace/tabular';
 import type { Logger } from '@millrace/process';
-import { declaredPacking } from './decompress.ts';
-import { readRequestBytes } from './request-bytes.ts';
+import type { Packing } from './decompress.ts';
+import { countBytes } from './received-bytes.ts';
 import { asUploadError, spoolContent, type SpooledContent, type SpoolLimits } from './spool-content.ts';
 
 export type ReceiverDeps = {
@@ -33,25 +32,38 @@ export type ReceiverDeps = {
   limits: SpoolLimits;
 };
 
-export type UploadRequest = { importId: string; workspace: string; req: IncomingMessage; signal: AbortSignal };
+export type ContentUpload = {
+  importId: string;
+  workspace: string;
+  /** `none`: recognised by the first bytes. */
+  packing: Packing;
+  /** The next bytes, null at the end. What it throws ends the upload and passes through. */
+  next(): Promise<Buffer | null>;
+  /** How many bytes will come, if that is known. */
+  declaredBytes?: number;
+  /** Ends another upload into this import that may be under way. Default: that one is let finish, and this one is refused. */
+  takesOver?: boolean;
+};
 
-export type ContentAnswer = { status: 200 | 202; body: AcceptedContentAnswer };
+/** `same`: this very content was there already. */
+export type ReceivedAnswer = { kind: 'accepted' | 'same'; sizeBytes: number; sha256: string };
 
-export type ContentReceiver = (upload: UploadRequest) => Promise<ContentAnswer>;
+/** @param signal what it aborts with is thrown. @throws AppError for everything the sender must know; other faults of the file become the import's. */
+export type ContentReceiver = (upload: ContentUpload, signal: AbortSignal) => Promise<ReceivedAnswer>;
 
-/** @returns a function that throws AppError for everything the PUT itself answers; other faults of the file become the import's. */
 export function createContentReceiver(deps: ReceiverDeps): ContentReceiver {
-  return async (upload) => {
-    const packing = declaredPacking(upload.req.headers['content-encoding']);
+  return async (upload, signal) => {
     const found = await requireImport(deps, upload);
-    if (found.status !== 'awaiting_content') return compareWithKept(deps, upload, found);
+    if (found.status !== 'awaiting_content') return compareWithKept(deps, { upload, found, signal });
     const slot = { importId: found.id, uploadId: newId() };
-    if (!(await takeUploadSlot(deps.database.main, slot)))
+    if (!(await takeUploadSlot(deps.database.main, { ...slot, takesOver: upload.takesOver ?? false })))
       throw new AppError('invalid-state', { detail: 'Another upload into this import is under way.' });
-    const keeper = keepSlot(deps, slot, upload.signal);
+    const keeper = keepSlot(deps, slot, signal);
     try {
       const indexing = { format: found.format, csv: dialectOf(found) };
-      const spooled = await spoolContent(upload.req, { storage: deps.storage, packing, indexing, limits: deps.limits }, keeper.signal);
+      const { packing } = upload;
+      const next = () => upload.next();
+      const spooled = await spoolContent({ next, storage: deps.storage, packing, indexing, limits: deps.limits }, keeper.signal);
       return await handOver(deps, { found, spooled, received: { ...slot, sizeBytes: spooled.sizeBytes, sha256: spooled.sha256 } });
     } finally {
       keeper.end();
@@ -62,7 +74,7 @@ export function createContentReceiver(deps: ReceiverDeps): ContentReceiver {
   };
 }
 
-async function requireImport(deps: ReceiverDeps, { importId, workspace }: UploadRequest): Promise<StoredImport> {
+async function requireImport(deps: ReceiverDeps, { importId, workspace }: ContentUpload): Promise<StoredImport> {
   const found = await readImport(deps.database.main, { importId, workspace });
   if (found === undefined) throw new AppError('not-found');
   return found;
@@ -100,25 +112,27 @@ function dialectOf(found: StoredImport): Partial<CsvDialect> {
 }
 
 /** Content that comes a second time must be the same: it is read to be compared, up to the size that is known. */
-async function compareWithKept(deps: ReceiverDeps, upload: UploadRequest, found: StoredImport): Promise<ContentAnswer> {
+async function compareWithKept(
+  deps: ReceiverDeps,
+  { upload, found, signal }: { upload: ContentUpload; found: StoredImport; signal: AbortSignal },
+): Promise<ReceivedAnswer> {
   const refused = new AppError('invalid-state', { detail: `The import is ${found.status} and has its content.` });
   const { size_bytes: sizeBytes, sha256 } = found;
-  const declared = Number(upload.req.headers['content-length'] ?? sizeBytes);
-  if (sizeBytes === null || sha256 === null || declared !== sizeBytes) throw refused;
-  const received = readRequestBytes(upload.req, { bytesMax: deps.limits.uploadBytesMax, idleMs: deps.limits.idleMs }, upload.signal);
+  if (sizeBytes === null || sha256 === null || (upload.declaredBytes ?? sizeBytes) !== sizeBytes) throw refused;
+  const received = countBytes(() => upload.next(), deps.limits.uploadBytesMax, signal);
   while ((await received.next()) !== null && received.sizeBytes() <= sizeBytes);
   if (received.sizeBytes() !== sizeBytes || received.sha256() !== sha256) throw refused;
-  return { status: 200, body: { id: found.id, status: 'queued', sizeBytes, sha256 } };
+  return { kind: 'same', sizeBytes, sha256 };
 }
 
 type HandOver = { found: StoredImport; spooled: SpooledContent; received: ReceivedContent };
 
-async function handOver(deps: ReceiverDeps, { found, spooled, received }: HandOver): Promise<ContentAnswer> {
+async function handOver(deps: ReceiverDeps, { found, spooled, received }: HandOver): Promise<ReceivedAnswer> {
   const outcome = spooled.kind === 'fault' ? await refuse(deps, received, spooled.fault) : await accept(deps, { found, spooled, received });
   if (outcome.kind === 'dataset-gone') throw new AppError('invalid-state', { detail: 'The dataset of this import was deleted.' });
   if (outcome.kind === 'lost') throw new AppError('invalid-state', { detail: 'The import does not await content any more.' });
   deps.announce(outcome);
-  return { status: 202, body: { id: found.id, status: 'queued', sizeBytes: received.sizeBytes, sha256: received.sha256 } };
+  return { kind: 'accepted', sizeBytes: received.sizeBytes, sha256: received.sha256 };
 }
 
 async function refuse(

@@ -1,12 +1,11 @@
 // Takes an upload in one pass: counts and hashes what arrives, unpacks it, stores it, and indexes it into chunks, in constant memory.
 // What the content is for is left to receive-content.ts.
-import type { IncomingMessage } from 'node:http';
 import { AppError } from '@millrace/shared';
 import { blockChecksums, type StorageWriter, type UploadStorage } from '@millrace/storage';
 import { createChunkIndexer, fileFault, type ChunkIndexerOptions, type FileFault, type FileIndex } from '@millrace/tabular';
 import { ContentFault } from './content-fault.ts';
 import { unpack, type Packing } from './decompress.ts';
-import { readRequestBytes, type RequestBytes } from './request-bytes.ts';
+import { countBytes, type ReceivedBytes } from './received-bytes.ts';
 
 export type SpoolLimits = {
   /** Bytes as they are sent. */
@@ -14,15 +13,24 @@ export type SpoolLimits = {
   /** Bytes after unpacking. */
   unpackedBytesMax: number;
   recordBytesMax: number;
-  idleMs: number;
 };
 
 export type SpoolRequest = {
+  /** The next bytes as they were sent, null at the end. */
+  next(): Promise<Buffer | null>;
   storage: UploadStorage;
   packing: Packing;
   indexing: Pick<ChunkIndexerOptions, 'format' | 'csv'>;
   limits: SpoolLimits;
 };
+
+/** A compressed upload may grow this much; what grows more is taken for an attack. */
+const UNPACKED_FACTOR_MAX = 10;
+
+/** The limits that a process is configured with. */
+export function spoolLimits({ maxUploadBytes, maxRecordBytes }: { maxUploadBytes: number; maxRecordBytes: number }): SpoolLimits {
+  return { uploadBytesMax: maxUploadBytes, unpackedBytesMax: maxUploadBytes * UNPACKED_FACTOR_MAX, recordBytesMax: maxRecordBytes };
+}
 
 /** What was sent. The writer is not committed yet; whoever gets it must commit or abort it. */
 export type SpooledContent = { sizeBytes: number; sha256: string } & (
@@ -39,11 +47,11 @@ const CHUNK_COUNT_MAX = 60_000;
 
 /**
  * Answers the content, or the fault it has as a whole; nothing is left in the storage then.
- * @throws AppError payload-too-large, request-timeout, insufficient-storage; nothing is left in the storage either
+ * @throws AppError payload-too-large, insufficient-storage, and what `next` throws; nothing is left in the storage either
  */
-export async function spoolContent(req: IncomingMessage, request: SpoolRequest, signal: AbortSignal): Promise<SpooledContent> {
+export async function spoolContent(request: SpoolRequest, signal: AbortSignal): Promise<SpooledContent> {
   const { limits, storage } = request;
-  const received = readRequestBytes(req, { bytesMax: limits.uploadBytesMax, idleMs: limits.idleMs }, signal);
+  const received = countBytes(() => request.next(), limits.uploadBytesMax, signal);
   const writer = await storage.create({ bytesMax: limits.unpackedBytesMax });
   try {
     const spool = createSpool(writer, request, received);
@@ -59,13 +67,13 @@ export async function spoolContent(req: IncomingMessage, request: SpoolRequest, 
   }
 }
 
-async function drain(received: RequestBytes): Promise<void> {
+async function drain(received: ReceivedBytes): Promise<void> {
   while ((await received.next()) !== null);
 }
 
 type Spool = { write(bytes: Buffer): Promise<void>; end(): { index: FileIndex; checksums: Uint32Array } };
 
-function createSpool(writer: StorageWriter, { indexing, limits }: SpoolRequest, received: RequestBytes): Spool {
+function createSpool(writer: StorageWriter, { indexing, limits }: SpoolRequest, received: ReceivedBytes): Spool {
   const chunkBytes = Math.max(CHUNK_BYTES, Math.ceil(limits.unpackedBytesMax / CHUNK_COUNT_MAX));
   const indexer = createChunkIndexer({ ...indexing, chunkBytes, maxRecordBytes: limits.recordBytesMax });
   const checksums = blockChecksums();

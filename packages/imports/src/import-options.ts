@@ -2,8 +2,10 @@
 import { AppError, fieldError, type FieldError, type ImportBody } from '@millrace/shared';
 import type { ImportOptions, StoredDataset } from '@millrace/store';
 
+export type OptionsBody = Pick<ImportBody, 'mode' | 'mapping' | 'csv' | 'onUnknownColumn' | 'maxRejects'>;
+
 /** @throws AppError validation: upsert without a key, a mapping onto columns that are not there or onto one column twice */
-export function importOptions(body: ImportBody, dataset: Pick<StoredDataset, 'columns' | 'key'>): ImportOptions {
+export function importOptions(body: OptionsBody, dataset: Pick<StoredDataset, 'columns' | 'key'>): ImportOptions {
   if (body.mode === 'upsert' && dataset.key.length === 0) throw fieldError('validation', '/mode', 'upsert needs a dataset with a key');
   const errors = mappingFaults(body.mapping ?? {}, dataset);
   const [first] = errors;
