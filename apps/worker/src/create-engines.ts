@@ -2,12 +2,14 @@
 import { spoolLimits } from '@millrace/imports';
 import { systemClock, type ProcessFrame } from '@millrace/process';
 import { createJobConsumer, type DeliveryOutcome, type JobConsumer } from '@millrace/queue';
-import { createFlowPlanner, PermanentError, type FlowRegistry } from '@millrace/sdk';
-import { openImported } from '@millrace/store';
+import { createFlowPlanner, type FlowRegistry } from '@millrace/sdk';
 import { createFlowEngine, type FlowEngine, type FlowEngineDeps } from './engine/create-flow-engine.ts';
 import type { Isolation } from './engine/isolation.ts';
 import { createImportEngine, type ImportEngine } from './imports/create-import-engine.ts';
+import { announce } from './imports/import-announcer.ts';
+import { importedOpener } from './imports/imported-opener.ts';
 import { createPhaseImports } from './imports/phase-imports.ts';
+import { createIsolatedPhases, type IsolatedPhases } from './isolated/isolated-phases.ts';
 import { createFlowDispatcher, type FlowDispatcher } from './services/dispatcher.ts';
 import type { WorkerConnections } from './worker-connections.ts';
 import type { WorkerMetrics } from './worker-metrics.ts';
@@ -17,7 +19,13 @@ export type WorkerParts = { frame: ProcessFrame; connections: WorkerConnections;
 /** What the engines ring when something happens that services care for. */
 export type Doorbells = Pick<FlowEngineDeps, 'onFreed'> & { onAttemptEnded(ended: { workspace: string; completed: boolean }): void };
 
-export type Engines = { flowDispatcher: FlowDispatcher; flows: FlowEngine; imports: ImportEngine; importConsumer: JobConsumer };
+export type Engines = {
+  flowDispatcher: FlowDispatcher;
+  flows: FlowEngine;
+  isolated: IsolatedPhases;
+  imports: ImportEngine;
+  importConsumer: JobConsumer;
+};
 
 const KEPT_OUT_MS = 1_000;
 
@@ -27,7 +35,18 @@ export function createEngines(parts: WorkerParts, doorbells: Doorbells): Engines
   const { database, dispatcher } = connections;
   const onPass = metrics.passEnded;
   const flowDispatcher = createFlowDispatcher({ database, dispatcher, windowMax: config.dispatchWindow, log, onPass });
-  const flows = createFlowEngine({ ...flowEngineDeps(parts, doorbells), dispatch: flowDispatcher.dispatch });
+  const { dispatch } = flowDispatcher;
+  const isolated = createIsolatedPhases({
+    workerId: connections.workerId,
+    concurrency: config.isolatedConcurrency,
+    onFreed: doorbells.onFreed,
+    dispatch: (queue, dispatches) => {
+      if (queue === 'flow-phase') dispatch(dispatches);
+      else void announce({ ...connections, log }, { events: [], dispatches });
+    },
+    log,
+  });
+  const flows = createFlowEngine({ ...flowEngineDeps(parts, doorbells), dispatch, runIsolated: isolated.run });
   const imports = createImportEngine({ ...connections, log });
   const importConsumer = createJobConsumer({
     ...connections.queue,
@@ -37,8 +56,9 @@ export function createEngines(parts: WorkerParts, doorbells: Doorbells): Engines
     handle: (job) => enterAndHandle(flows.isolation, () => imports.handle(job)),
   });
   metrics.gauge('millrace_phases_running', 'Phases this worker runs now.', () => flows.running.list().length);
+  metrics.gauge('millrace_isolated_processes', 'Processes of isolated phases that run now.', isolated.count);
   metrics.gauge('millrace_doorbells_failed', 'Event messages that could not be published.', connections.publisher.failedCount);
-  return { flowDispatcher, flows, imports, importConsumer };
+  return { flowDispatcher, flows, isolated, imports, importConsumer };
 }
 
 function flowEngineDeps({ frame, connections, registry, metrics }: WorkerParts, doorbells: Doorbells): Omit<FlowEngineDeps, 'dispatch'> {
@@ -48,11 +68,7 @@ function flowEngineDeps({ frame, connections, registry, metrics }: WorkerParts, 
     registry,
     planner: createFlowPlanner(registry),
     http: { callbackUrl: `${config.publicUrl}/v1/callbacks`, secret: config.httpSecret },
-    openImported: async (target) => {
-      const rows = await openImported(connections.database, target);
-      if (rows === undefined) throw new PermanentError(`there is no completed import ${target.importId}`);
-      return rows;
-    },
+    openImported: importedOpener(connections.database),
     imports: createPhaseImports({ ...connections, limits: spoolLimits(config), log }),
     clock: systemClock,
     log,

@@ -64,6 +64,7 @@ export function createServices(parts: WorkerParts, engines: Engines): WorkerServ
       announcer,
       createControlListener({ ...connections, running: flows.running, log }),
       flows.leaseKeeper,
+      engines.isolated,
       createReconciler({ ...common, reconcileImports, endOverdueFlows: (limit) => endOverdueFlows({ ...connections, log }, limit) }),
       children,
       createOperations(common),

@@ -28,6 +28,7 @@ describe('loadConfig', () => {
       redisPrefix: '{millrace}',
       flowConcurrency: 100,
       importConcurrency: 1,
+      isolatedConcurrency: 4,
       dispatchWindow: 2_000,
       stopTimeoutMs: 20_000,
       metricsPort: undefined,

@@ -47,6 +47,7 @@ const schema = z.object({
     .default('{millrace}'),
   MILLRACE_FLOW_CONCURRENCY: integer(1, 1_000).default(100),
   MILLRACE_IMPORT_CONCURRENCY: integer(1, 16).default(1),
+  MILLRACE_ISOLATED_CONCURRENCY: integer(1, 256).default(4),
   MILLRACE_DISPATCH_WINDOW: integer(10, 100_000).default(2_000),
   MILLRACE_STOP_TIMEOUT_MS: integer(500, 600_000).default(20_000),
   MILLRACE_METRICS_PORT: integer(0, 65_535).optional(),
@@ -72,6 +73,8 @@ export type Config = {
   redisPrefix: string;
   flowConcurrency: number;
   importConcurrency: number;
+  /** Processes of isolated phases that a worker runs at a time. */
+  isolatedConcurrency: number;
   /** Jobs per queue that may wait in Redis; the rest of the backlog stays in PostgreSQL. */
   dispatchWindow: number;
   stopTimeoutMs: number;
@@ -114,6 +117,7 @@ function toConfig(values: z.infer<typeof schema>): Config {
     redisPrefix: values.MILLRACE_REDIS_PREFIX,
     flowConcurrency: values.MILLRACE_FLOW_CONCURRENCY,
     importConcurrency: values.MILLRACE_IMPORT_CONCURRENCY,
+    isolatedConcurrency: values.MILLRACE_ISOLATED_CONCURRENCY,
     dispatchWindow: values.MILLRACE_DISPATCH_WINDOW,
     stopTimeoutMs: values.MILLRACE_STOP_TIMEOUT_MS,
     metricsPort: values.MILLRACE_METRICS_PORT,

@@ -40,8 +40,12 @@ export type WorkOptions<Input> = {
 
 export type RunDefinition<Input = unknown, Output = unknown> = WorkOptions<Input> & {
   run: PhaseHandler<Input, Output>;
-  /** Runs the handler in a child process of its own, which can be killed when it does not end. */
-  isolate?: boolean;
+  /**
+   * Runs every attempt in a child process of its own, which is killed with all it started when it does not end in time. Its death fails the
+   * attempt (`process-exited`) and harms nobody else. Costs the start of a process per attempt. `memoryMb`: what its JavaScript heap may grow
+   * to, 64 to 65,536; default: what Node allows itself. Memory outside the heap, such as buffers, is not counted.
+   */
+  isolate?: boolean | { memoryMb?: number };
 };
 
 /** What a service is sent as JSON, and what `body` of an http phase is made from. */

@@ -125,6 +125,14 @@ describe('the numbers of a phase', () => {
     expect(faultOfOne(phase as Partial<PhaseDefinition>)).toEqual([['only', expect.stringContaining(field)]]);
   });
 
+  it.each([0, 63, 64.5, 65_537, Number.NaN])('refuse %p MB for an isolated phase', (memoryMb) => {
+    expect(faultOfOne({ isolate: { memoryMb } })).toEqual([['only', 'isolate.memoryMb must be an integer from 64 to 65536']]);
+  });
+
+  it.each([true, false, {}, { memoryMb: 64 }])('allow isolate: %j', (isolate) => {
+    expect(faultOfOne({ isolate })).toEqual([]);
+  });
+
   it('allow a hard limit of 24 days', () => {
     expect(faultOfOne({ timeout: { hard: '24d' } })).toEqual([]);
   });

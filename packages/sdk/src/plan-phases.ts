@@ -94,7 +94,20 @@ function waitProblems({ waitFor }: WaitDefinition): string[] {
 }
 
 function runProblems<Input>(phase: WorkOptions<Input>): string[] {
-  return [...retryProblems(phase), ...durationProblems({ 'timeout.soft': phase.timeout?.soft, 'timeout.hard': phase.timeout?.hard })];
+  return [
+    ...retryProblems(phase),
+    ...durationProblems({ 'timeout.soft': phase.timeout?.soft, 'timeout.hard': phase.timeout?.hard }),
+    ...isolateProblems(phase),
+  ];
+}
+
+/** Less than the lower bound is not enough for the process itself. */
+const ISOLATED_MB = { min: 64, max: 65_536 };
+
+function isolateProblems<Input>(phase: WorkOptions<Input> & { isolate?: boolean | { memoryMb?: number } }): string[] {
+  const memoryMb = typeof phase.isolate === 'object' ? phase.isolate.memoryMb : undefined;
+  if (memoryMb === undefined || (Number.isInteger(memoryMb) && memoryMb >= ISOLATED_MB.min && memoryMb <= ISOLATED_MB.max)) return [];
+  return [`isolate.memoryMb must be an integer from ${ISOLATED_MB.min} to ${ISOLATED_MB.max}`];
 }
 
 function requestProblems<Input>({ http }: HttpDefinition<Input>): string[] {

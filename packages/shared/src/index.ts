@@ -36,7 +36,7 @@ export {
   progressListSchema,
   progressSchema,
 } from './rest/flow-answers.ts';
-export type { AcceptedFlow, FlowAnswer, ListedFlowAnswer, PhaseAnswer } from './rest/flow-answers.ts';
+export type { AcceptedFlow, CancellationAnswer, FlowAnswer, ListedFlowAnswer, PhaseAnswer } from './rest/flow-answers.ts';
 export { explainSchema, EXPLAIN_CAUSES } from './rest/explain.ts';
 export type { BlockerKind, ExplainAnswer, ExplainCause } from './rest/explain.ts';
 export { pauseFlowSchema, pauseQueueSchema, resumeQueueSchema } from './rest/pauses.ts';

@@ -21,6 +21,8 @@ export { awaitCallback, completeCallback, failCallback, failOverdueCallbacks } f
 export type { CallbackFailure, CallbackOutcome, CallbackWait } from './flows/callbacks.ts';
 export { cancelFlow } from './flows/cancel-flow.ts';
 export type { FlowActionOutcome } from './flows/cancel-flow.ts';
+export { cancelledAmong, closeUnanswered, fillReceipts } from './flows/cancellations.ts';
+export type { CancelledHow, CancelReceipt } from './flows/cancellations.ts';
 export { claimPhases } from './flows/claim-phases.ts';
 export type { ClaimedPhase, ClaimOutcome, ClaimResult } from './flows/claim-phases.ts';
 export { completePhases } from './flows/complete-phases.ts';
@@ -48,7 +50,7 @@ export { renewLeases } from './flows/lease-phases.ts';
 export type { HeldPhase } from './flows/lease-phases.ts';
 export { nextLockFence } from './flows/lock-fence.ts';
 export { readFlow, readFlowHead } from './flows/read-flow.ts';
-export type { StoredFlow, StoredPhase } from './flows/read-flow.ts';
+export type { FlowSnapshot, StoredCancellation, StoredFlow, StoredPhase } from './flows/read-flow.ts';
 export { OUTPUTS_BYTES_MAX, readOutputs } from './flows/read-outputs.ts';
 export { isCondemned, markAlone, quarantinePhase, SUSPECT_CRASHES } from './flows/quarantine.ts';
 export { releasePhases } from './flows/release-phases.ts';

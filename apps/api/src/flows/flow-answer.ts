@@ -1,22 +1,20 @@
 // Rows of a flow as clients read them. Only what is named here leaves the house.
 import {
   isTerminalFlow,
+  type CancellationAnswer,
   type FlowAnswer,
   type FlowPauseAnswer,
   type ListedFlowAnswer,
   type PhaseAnswer,
   type Progress,
 } from '@millrace/shared';
-import type { FlowPause, ListedFlow, StoredFlow, StoredPhase } from '@millrace/store';
+import type { FlowPause, FlowSnapshot, ListedFlow, StoredCancellation, StoredFlow, StoredPhase } from '@millrace/store';
 import { flowLinks } from './flow-links.ts';
 
 type Head = Omit<StoredFlow, 'input' | 'seq_last' | 'pause'>;
 
 /** @param progress latest reports by phase name; empty when Redis is away */
-export function flowAnswer(
-  stored: { flow: StoredFlow; phases: readonly StoredPhase[] },
-  progress: ReadonlyMap<string, Progress>,
-): FlowAnswer {
+export function flowAnswer(stored: FlowSnapshot, progress: ReadonlyMap<string, Progress>): FlowAnswer {
   const { flow, phases } = stored;
   const completed = phases.filter((phase) => phase.status === 'completed');
   return {
@@ -25,6 +23,7 @@ export function flowAnswer(
     outputs: Object.fromEntries(completed.map((phase) => [phase.name, phase.output])),
     phases: phases.map((phase) => phaseAnswer(phase, isTerminalFlow(flow.status) ? undefined : progress.get(phase.name))),
     ...(flow.status === 'paused' && flow.pause !== null ? { pause: pauseAnswer(flow.pause) } : {}),
+    ...(stored.cancellation === null ? {} : { cancellation: cancellationAnswer(stored.cancellation) }),
   };
 }
 
@@ -70,6 +69,21 @@ function phaseAnswer(phase: StoredPhase, progress: Progress | undefined): PhaseA
     startedAt: instant(phase.started_at),
     finishedAt: instant(phase.finished_at),
     ...(progress === undefined ? {} : { progress }),
+  };
+}
+
+function cancellationAnswer({ requested_at, by, phases }: StoredCancellation): CancellationAnswer {
+  return {
+    requestedAt: requested_at.toISOString(),
+    by,
+    phases: phases.map((one) => ({
+      phase: one.phase,
+      worker: one.worker,
+      requestedAt: one.requested_at.toISOString(),
+      seenAt: instant(one.seen_at),
+      endedAt: instant(one.ended_at),
+      how: one.how,
+    })),
   };
 }
 

@@ -156,6 +156,7 @@ describe('POST /v1/flows/{id}/cancel', () => {
     const cancelled = await ask(api, { method: 'POST', path: `/v1/flows/${id}/cancel` });
     expect({ status: cancelled.status, flow: cancelled.json['status'] }).toEqual({ status: 202, flow: 'cancelled' });
     expect((cancelled.json['phases'] as { status: string }[]).map((phase) => phase.status)).toEqual(['cancelled', 'cancelled']);
+    expect(cancelled.json['cancellation']).toEqual({ requestedAt: expect.any(String), by: expect.any(String), phases: [] });
     await eventually(() => {
       expect(heard).toHaveLength(2);
     });
@@ -170,6 +171,32 @@ describe('POST /v1/flows/{id}/cancel', () => {
       status: 409,
       code: 'invalid-state',
       detail: 'The flow is cancelled.',
+    });
+  });
+});
+
+describe('the cancellation of a flow', () => {
+  it('tells of each phase that ran who was to stop and what came of it, and is not there otherwise', async () => {
+    const id = await startOne();
+    const read = async () => (await ask(api, { path: `/v1/flows/${id}` })).json['cancellation'];
+    expect(await read()).toBeUndefined();
+    await api.database.main.query(
+      "UPDATE millrace.phases SET status = 'running', lease_owner = 'w-1', started_at = now() WHERE flow_id = $1",
+      [id],
+    );
+    await ask(api, { method: 'POST', path: `/v1/flows/${id}/cancel` });
+    const open = { worker: 'w-1', requestedAt: expect.any(String), seenAt: null, endedAt: null, how: null };
+    const phases = [
+      { ...open, phase: 'first' },
+      { ...open, phase: 'second' },
+    ];
+    expect(await read()).toEqual({ requestedAt: expect.any(String), by: expect.any(String), phases });
+    await api.database.main.query(
+      "UPDATE millrace.cancellations SET seen_at = now(), ended_at = now(), how = 'killed' WHERE flow_id = $1",
+      [id],
+    );
+    expect(await read()).toMatchObject({
+      phases: [{ how: 'killed', seenAt: expect.stringMatching(/Z$/), endedAt: expect.stringMatching(/Z$/) }, {}],
     });
   });
 });

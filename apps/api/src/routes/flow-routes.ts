@@ -1,6 +1,6 @@
 // Start, read, cancel and retry flows.
 import { acceptedFlowSchema, AppError, flowSchema, newFlowSchema, progressListSchema } from '@millrace/shared';
-import type { FlowActionOutcome, StartedFlow, StoredFlow, StoredPhase } from '@millrace/store';
+import type { FlowActionOutcome, FlowSnapshot, StartedFlow } from '@millrace/store';
 import type { FlowAcceptor } from '../flows/accept-flow.ts';
 import { flowAnswer } from '../flows/flow-answer.ts';
 import type { FlowIntake } from '../flows/flow-intake.ts';
@@ -13,7 +13,7 @@ export type FlowRoutesDeps = {
   acceptor: FlowAcceptor;
   intake: FlowIntake;
   readProgress: ProgressReader;
-  readFlow(target: FlowTarget): Promise<{ flow: StoredFlow; phases: StoredPhase[] } | undefined>;
+  readFlow(target: FlowTarget): Promise<FlowSnapshot | undefined>;
   flowExists(target: FlowTarget): Promise<boolean>;
   /** Cancels or retries, and announces what came of it. */
   cancelFlow(target: FlowTarget & { by: string }): Promise<FlowActionOutcome>;
@@ -119,7 +119,8 @@ function cancelRoute(deps: FlowRoutesDeps): Route {
     path: '/v1/flows/{id}/cancel',
     operationId: 'cancelFlow',
     summary: 'Cancel a flow',
-    description: 'The flow is `cancelled` at once; handlers that run are told, and can commit nothing any more.',
+    description:
+      'The flow is `cancelled` at once; handlers that run are told, and can commit nothing any more. `cancellation` shows what became of each.',
     tag: TAG,
     responses: { 202: { description: 'The cancelled flow', schema: flowSchema } },
     errors: ['not-found', 'invalid-state'],

@@ -4,6 +4,7 @@ import type { DeliveryOutcome } from '@millrace/queue';
 import type { Dispatch, RetryPolicy } from '@millrace/shared';
 import type { ClaimedPhase } from '@millrace/store';
 import type { ContextDeps } from './context/create-context.ts';
+import type { RunIsolated } from './isolated-run.ts';
 import type { Isolation } from './isolation.ts';
 import type { PhaseOutcome } from './outcome.ts';
 import type { PhaseClaims } from './phase-claims.ts';
@@ -17,6 +18,8 @@ export type PhaseRunnerDeps = ContextDeps & {
   definitions: PhaseDefinitions;
   running: RunningPhases;
   isolation: Isolation;
+  /** Runs isolated phases; absent in the process of one. */
+  runIsolated?: RunIsolated;
   clock: Clock;
   log: Logger;
   workerId: string;

@@ -6,11 +6,13 @@ import type { Keys, Locks, UpdatePublisher } from '@millrace/redis';
 import type { Dispatch } from '@millrace/shared';
 import type { FlowPlanner, FlowRegistry } from '@millrace/sdk';
 import type { Database } from '@millrace/store';
+import { createCancelReceipts } from './cancel-receipts.ts';
 import { createContextServices } from './context/context-services.ts';
 import type { ContextDeps } from './context/create-context.ts';
 import type { EventPublisher } from './event-publisher.ts';
 import { createCodeHolder } from './code-holder.ts';
 import { createHttpPhases, type HttpSettings } from './http/http-phases.ts';
+import type { RunIsolated } from './isolated-run.ts';
 import { createIsolation, type Isolation } from './isolation.ts';
 import { createLeaseKeeper } from './lease-keeper.ts';
 import { createPhaseClaims } from './phase-claims.ts';
@@ -32,6 +34,8 @@ export type FlowEngineDeps = {
   onFreed(freed: { children: boolean; admissions: boolean }): void;
   openImported: ContextDeps['openImported'];
   imports: ContextDeps['imports'];
+  /** Without it, isolated phases run in this process like all others. */
+  runIsolated?: RunIsolated;
   http: HttpSettings;
   clock: Clock;
   log: Logger;
@@ -62,7 +66,12 @@ const DRAIN_CHECK_MS = 20;
 const RELEASE_RESERVE_MS = 1_500;
 
 export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
-  const running = createRunningPhases();
+  const receipts = createCancelReceipts(deps);
+  const running: RunningPhases = createRunningPhases({
+    ...receipts,
+    nowMs: deps.clock.monotonicMs,
+    onDoubt: () => leaseKeeper.wake(),
+  });
   const claims = createPhaseClaims({ ...deps, leaseMs: LEASE_MS });
   const commits = createPhaseCommits({ ...deps, leaseMs: LEASE_MS });
   const isolation = createIsolation(deps);
@@ -77,6 +86,10 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
     definitions: createPhaseDefinitions(deps.registry, createHttpPhases({ ...deps, commits })),
     holdForCode: createCodeHolder(deps),
     random: Math.random,
+    onEnd: (end) => {
+      if (!end.committed) running.refused(end.phase);
+      deps.onEnd(end);
+    },
   });
   const consumer = createJobConsumer({ ...deps.queue, queue: 'flow-phase', concurrency: deps.concurrency, handle: runner.handle });
   const leaseKeeper = createLeaseKeeper({ ...deps, lockOf: claims.lockOf, running, leaseMs: LEASE_MS });
@@ -92,7 +105,7 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
       ),
     );
     for (const { phase } of left) claims.unlock(phase.id);
-    await Promise.all([commits.drain(), services.usage.flush()]);
+    await Promise.all([commits.drain(), services.usage.flush(), receipts.drain()]);
     await claims.drain();
   };
   return {

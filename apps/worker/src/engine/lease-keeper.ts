@@ -1,7 +1,7 @@
 // Keeps the leases and locks of running phases alive, all in one statement and one script, and stops what has lost its lease.
 import { createLoop, withTimeout, type Clock, type Logger, type Loop } from '@millrace/process';
 import type { LockRequest, Locks } from '@millrace/redis';
-import { renewLeases, type Database } from '@millrace/store';
+import { cancelledAmong, renewLeases, type Database } from '@millrace/store';
 import type { RunningPhase, RunningPhases } from './running-phases.ts';
 
 export type LeaseKeeperDeps = {
@@ -30,7 +30,7 @@ export function createLeaseKeeper(deps: LeaseKeeperDeps): Loop {
     onPass: deps.onPass,
     runOnce: async () => {
       const startedAt = deps.clock.monotonicMs();
-      const all = deps.running.list().filter((running) => running.stopReason() !== 'lease-lost');
+      const all = deps.running.list().filter((running) => !isLost(running));
       try {
         await renewAll(deps, all, (running) => renewedAtMs.set(running, startedAt));
         return 'idle';
@@ -43,6 +43,12 @@ export function createLeaseKeeper(deps: LeaseKeeperDeps): Loop {
       }
     },
   });
+}
+
+// What is cancelled has no lease either.
+function isLost(running: RunningPhase): boolean {
+  const reason = running.stopReason();
+  return reason === 'lease-lost' || reason === 'cancelled';
 }
 
 async function renewAll(deps: LeaseKeeperDeps, all: readonly RunningPhase[], trust: (running: RunningPhase) => void): Promise<void> {
@@ -64,10 +70,21 @@ async function renewAll(deps: LeaseKeeperDeps, all: readonly RunningPhase[], tru
     ),
     deps.leaseMs / 4,
   );
-  for (const running of all) {
-    if (alive.has(running.phase.id)) trust(running);
-    else running.stop('lease-lost');
-  }
+  for (const running of all) if (alive.has(running.phase.id)) trust(running);
+  await stopLost(
+    deps,
+    all.filter((running) => !alive.has(running.phase.id)),
+  );
+}
+
+// A cancel takes the lease away; the message about it may not have come, or come later. Handlers get to know which of the two it was.
+async function stopLost(deps: LeaseKeeperDeps, lost: readonly RunningPhase[]): Promise<void> {
+  const held = lost.map(({ phase }) => ({ id: phase.id, fence: phase.fence }));
+  const cancelled = await withTimeout(cancelledAmong(deps.database.main, held), deps.leaseMs / 4).catch((error: unknown) => {
+    deps.log.debug({ err: error }, 'whether phases were cancelled could not be read');
+    return new Set<string>();
+  });
+  for (const running of lost) running.stop(cancelled.has(running.phase.id) ? 'cancelled' : 'lease-lost');
 }
 
 function stopDistrusted(deps: LeaseKeeperDeps, all: readonly RunningPhase[], trustedAtMs: (running: RunningPhase) => number): void {

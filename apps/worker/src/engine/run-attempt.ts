@@ -5,6 +5,7 @@ import { asAppError, markAlone, OUTPUTS_BYTES_MAX, readOutputs, SUSPECT_CRASHES,
 import type { Attempt, AttemptEnd, EndingAttempt, PhaseRunnerDeps } from './attempt.ts';
 import { interruptAttempt, writeCompleted, writeEnd } from './attempt-endings.ts';
 import { createContext, type AttemptContext } from './context/create-context.ts';
+import { isIsolated, type RunIsolated } from './isolated-run.ts';
 import { outcomeOfThrown, type PhaseOutcome } from './outcome.ts';
 import type { FoundPhase } from './phase-definitions.ts';
 import { runHandler } from './run-handler.ts';
@@ -48,15 +49,33 @@ function findDefinition(deps: PhaseRunnerDeps, phase: ClaimedPhase): FoundPhase 
 }
 
 async function runFound(deps: PhaseRunnerDeps, { running, found, goesOn }: StartedAttempt): Promise<AttemptEnd> {
+  if (deps.runIsolated !== undefined && isIsolated(found.definition)) return runElsewhere(deps, deps.runIsolated, { running, found });
   const needed = await neededOutputs(deps, running.phase);
   if (needed.kind !== 'read') return writeEnd(deps, { running, retry: DEFAULT_RETRY, outcome: needed });
   const facts = { input: found.input, outputs: needed.outputs };
-  const retry: RetryPolicy = { attempts: running.phase.attemptMax, backoff: found.definition.retry?.backoff ?? DEFAULT_RETRY.backoff };
+  const retry = retryOf(running.phase, found);
   const wanted = isWanted(found, facts);
   if (wanted !== true) return endUnwanted(deps, { running, retry, goesOn }, wanted);
   const attempt = createContext(deps, running, facts);
   const outcome = await runHandler(running, withPhaseLock(found), attempt);
   return finishAttempt(deps, { running, retry, goesOn }, { attempt, outcome });
+}
+
+// The process writes the end itself; what is left to write is the end of an attempt whose process is gone.
+async function runElsewhere(
+  deps: PhaseRunnerDeps,
+  runIsolated: RunIsolated,
+  { running, found }: Pick<StartedAttempt, 'running' | 'found'>,
+): Promise<AttemptEnd> {
+  const { phase } = running;
+  const end = await runIsolated(running, found.definition);
+  if (end.kind === 'gone') return writeEnd(deps, { running, retry: retryOf(phase, found), outcome: end.outcome });
+  deps.onEnd({ phase, outcome: end.outcome, committed: end.committed });
+  return { outcome: end.delivery, next: null };
+}
+
+function retryOf(phase: ClaimedPhase, { definition }: Found): RetryPolicy {
+  return { attempts: phase.attemptMax, backoff: definition.retry?.backoff ?? DEFAULT_RETRY.backoff };
 }
 
 // Processes have died while this phase ran in them. It may be innocent: it gets another try with nothing beside it, which will show.

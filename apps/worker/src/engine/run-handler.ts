@@ -1,14 +1,10 @@
 // Runs a handler within its time limits. In one process nobody can be killed, so whoever does not stop in time is left behind:
 // his slot is free again, and the fence refuses what he commits later.
-import { durationMs } from '@millrace/shared';
 import type { PhaseContext, RunDefinition } from '@millrace/sdk';
 import type { Awaits } from '@millrace/store';
 import { outcomeOfThrown, timeoutError, type PhaseOutcome, type StopReason } from './outcome.ts';
 import type { RunningPhase } from './running-phases.ts';
-
-const DEFAULT_TIMEOUT = { soft: '25m', hard: '30m' } as const;
-/** Time a handler has to stop after its signal aborted, before it is left behind. At the soft limit it has until the hard one. */
-const STOP_GRACE_MS = 5_000;
+import { STOP_GRACE_MS, timeLimits } from './time-limits.ts';
 
 /** Calls the handler and answers how the attempt ended. Never rejects. */
 export async function runHandler(
@@ -16,25 +12,21 @@ export async function runHandler(
   definition: RunDefinition,
   { ctx, suspended }: { ctx: PhaseContext; suspended: Promise<Awaits> },
 ): Promise<PhaseOutcome> {
-  const limits = {
-    softMs: durationMs(definition.timeout?.soft ?? DEFAULT_TIMEOUT.soft),
-    hardMs: durationMs(definition.timeout?.hard ?? DEFAULT_TIMEOUT.hard),
-  };
+  const limits = timeLimits(definition);
   const leftBehind = Promise.withResolvers<PhaseOutcome>();
   const timers = [
-    setTimeout(
-      () => {
-        running.stop('soft-timeout');
-      },
-      Math.min(limits.softMs, limits.hardMs),
-    ),
     setTimeout(() => {
+      running.stop('soft-timeout');
+    }, limits.softMs),
+    setTimeout(() => {
+      running.leave('fenced');
       leftBehind.resolve({ kind: 'failed', error: timeoutError('hard-timeout'), permanent: false });
     }, limits.hardMs),
   ];
   void running.stopped.then((reason) => {
     timers.push(
       setTimeout(() => {
+        running.leave('fenced');
         leftBehind.resolve(outcomeOfThrown(undefined, reason));
       }, STOP_GRACE_MS),
     );

@@ -61,4 +61,54 @@ describe('running phases', () => {
     expect(running.signal.reason).toEqual(new PhaseStopped('shutdown'));
     await expect(running.stopped).resolves.toBe('shutdown');
   });
+
+  it('tell an observer of every reason to stop and of their end, once', () => {
+    const told: unknown[] = [];
+    const phases = createRunningPhases({
+      onStop: (running, reason) => told.push([running.phase.flowId, reason]),
+      onRemove: (running) => told.push([running.phase.flowId, 'removed']),
+    });
+    const [flowId, other] = [newGroupId(), newGroupId()];
+    const running = phases.add(claimed(flowId), { claimedAtMs: 1, deliveryId: '' });
+    phases.add(claimed(other), { claimedAtMs: 1, deliveryId: '' });
+    phases.stopAll('shutdown');
+    phases.stopFlow(flowId, 'cancelled');
+    phases.refused(claimed(other));
+    phases.refused(claimed(newGroupId()));
+    phases.remove(running);
+    phases.remove(running);
+    expect(told).toEqual([
+      [flowId, 'shutdown'],
+      [other, 'shutdown'],
+      [flowId, 'cancelled'],
+      [other, 'lease-lost'],
+      [flowId, 'removed'],
+    ]);
+  });
+
+  it('doubt a claim that was under way when its flow was told to stop, and no later one', () => {
+    let [doubts, nowMs] = [0, 10_000];
+    const phases = createRunningPhases({
+      nowMs: () => nowMs,
+      onDoubt: () => {
+        doubts += 1;
+      },
+    });
+    const flowId = newGroupId();
+    phases.stopFlow(flowId, 'cancelled');
+    phases.add(claimed(flowId), { claimedAtMs: 9_900, deliveryId: '' });
+    phases.add(claimed(newGroupId()), { claimedAtMs: 9_900, deliveryId: '' });
+    expect(doubts).toBe(1);
+    nowMs = 20_000;
+    phases.add(claimed(flowId, 2), { claimedAtMs: nowMs, deliveryId: '' });
+    expect(doubts).toBe(1);
+  });
+
+  it('keep how they were left', () => {
+    const running = createRunningPhases().add(claimed(newGroupId()), { claimedAtMs: 1, deliveryId: '' });
+    expect(running.leftAs()).toBeUndefined();
+    running.leave('killed');
+    running.leave('fenced');
+    expect(running.leftAs()).toBe('killed');
+  });
 });

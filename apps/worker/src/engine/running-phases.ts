@@ -15,7 +15,12 @@ export type RunningPhase = {
   stop(reason: StopReason): void;
   /** Settles once it was told to stop for another reason than its soft time limit, which leaves it time until the hard one. */
   readonly stopped: Promise<StopReason>;
+  /** Notes that its handler did not end by itself: its process was killed, or it was left behind the fence. */
+  leave(how: LeftAs): void;
+  leftAs(): LeftAs | undefined;
 };
+
+export type LeftAs = 'killed' | 'fenced';
 
 export type PhaseClaim = { claimedAtMs: number; deliveryId: string };
 
@@ -27,24 +32,54 @@ export type RunningPhases = {
   stopFlow(flowId: string, reason: StopReason): number;
   /** Those that are added later are told at once: a claim may have been under way. */
   stopAll(reason: StopReason): void;
+  /** Says that a commit of this claim was refused: someone else decides about the phase. */
+  refused(phase: ClaimedPhase): void;
 };
 
-export function createRunningPhases(): RunningPhases {
+export type RunningPhasesObserver = {
+  /** A phase was told to stop, whether or not it had been told before. */
+  onStop(running: RunningPhase, reason: StopReason): void;
+  onRemove(running: RunningPhase): void;
+  /** A phase was added whose flow was told to stop while its claim was under way: its lease tells whether it still may run. */
+  onDoubt(): void;
+};
+
+export type RunningPhasesOptions = Partial<RunningPhasesObserver> & {
+  /** Monotonic. */
+  nowMs?: () => number;
+};
+
+/** Flows that were told to stop, kept for claims that were under way then. A claim takes milliseconds. */
+const STOPPED_FLOWS_KEPT = 10_000;
+/** A phase that a delivery goes on with was claimed some time before it is known here. A doubt too many costs one look at the leases. */
+const DOUBT_MARGIN_MS = 2_000;
+
+export function createRunningPhases(options: RunningPhasesOptions = {}): RunningPhases {
+  const { nowMs = () => performance.now() } = options;
   const byFence = new Map<string, RunningPhase>();
+  const flowsStoppedAtMs = new Map<string, number>();
   let stoppedAll: StopReason | undefined;
   const keyOf = (phase: ClaimedPhase) => `${phase.id}/${phase.fence}`;
+  const remember = (flowId: string) => {
+    flowsStoppedAtMs.delete(flowId);
+    flowsStoppedAtMs.set(flowId, nowMs());
+    const oldest = flowsStoppedAtMs.keys().next();
+    if (flowsStoppedAtMs.size > STOPPED_FLOWS_KEPT && oldest.done !== true) flowsStoppedAtMs.delete(oldest.value);
+  };
   return {
     add: (phase, claim) => {
-      const running = createRunningPhase(phase, claim);
+      const running = createRunningPhase(phase, claim, options.onStop);
       byFence.set(keyOf(phase), running);
       if (stoppedAll !== undefined) running.stop(stoppedAll);
+      if ((flowsStoppedAtMs.get(phase.flowId) ?? Number.NEGATIVE_INFINITY) >= claim.claimedAtMs - DOUBT_MARGIN_MS) options.onDoubt?.();
       return running;
     },
     remove: (running) => {
-      byFence.delete(keyOf(running.phase));
+      if (byFence.delete(keyOf(running.phase))) options.onRemove?.(running);
     },
     list: () => [...byFence.values()],
     stopFlow: (flowId, reason) => {
+      remember(flowId);
       const ofFlow = [...byFence.values()].filter((running) => running.phase.flowId === flowId);
       for (const running of ofFlow) running.stop(reason);
       return ofFlow.length;
@@ -53,25 +88,39 @@ export function createRunningPhases(): RunningPhases {
       stoppedAll = reason;
       for (const running of byFence.values()) running.stop(reason);
     },
+    refused: (phase) => {
+      byFence.get(keyOf(phase))?.stop('lease-lost');
+    },
   };
 }
 
-function createRunningPhase(phase: ClaimedPhase, { claimedAtMs, deliveryId }: PhaseClaim): RunningPhase {
+function createRunningPhase(
+  phase: ClaimedPhase,
+  { claimedAtMs, deliveryId }: PhaseClaim,
+  onStop: RunningPhasesObserver['onStop'] | undefined,
+): RunningPhase {
   const controller = new AbortController();
   const stopped = Promise.withResolvers<StopReason>();
   let reason: StopReason | undefined;
-  return {
+  let left: LeftAs | undefined;
+  const running: RunningPhase = {
     phase,
     claimedAtMs,
     deliveryId,
     signal: controller.signal,
     stopReason: () => reason,
     stop: (why) => {
+      onStop?.(running, why);
       if (reason !== undefined && (reason !== 'soft-timeout' || why === reason)) return;
       reason = why;
       controller.abort(new PhaseStopped(why));
       if (why !== 'soft-timeout') stopped.resolve(why);
     },
     stopped: stopped.promise,
+    leave: (how) => {
+      left ??= how;
+    },
+    leftAs: () => left,
   };
+  return running;
 }

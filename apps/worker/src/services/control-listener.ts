@@ -1,5 +1,5 @@
 // Hears requests to running handlers, such as cancel, from any process. Best effort: a request that is not heard takes effect
-// at the next renewal of the lease.
+// at the next renewal of the lease. That it was heard, and what came of it, is told by the receipts of the running phases.
 import type { Logger, Service } from '@millrace/process';
 import type { ControlMessage, Keys, Subscriptions } from '@millrace/redis';
 import type { RunningPhases } from '../engine/running-phases.ts';

@@ -4,6 +4,7 @@ import { createLoop, type Logger, type Loop } from '@millrace/process';
 import type { JobDispatcher } from '@millrace/queue';
 import { jobIdOf, type Dispatch } from '@millrace/shared';
 import {
+  closeUnanswered,
   deliverKept,
   dispatchAgain,
   expiredLeases,
@@ -38,6 +39,8 @@ export type ReconcilerDeps = {
 
 const INTERVAL_MS = 1_000;
 const ROWS_MAX = 500;
+/** Longer than a living worker takes to hear of a cancel by its lease and to leave a deaf handler behind. */
+const RECEIPT_ANSWER_MS = 30_000;
 
 export function createReconciler(deps: ReconcilerDeps): Loop {
   return createLoop({
@@ -46,7 +49,17 @@ export function createReconciler(deps: ReconcilerDeps): Loop {
     log: deps.log,
     onPass: deps.onPass,
     runOnce: async () => {
-      const steps = [recoverLost, releaseDue, redispatchMissing, endWaits, endPauses, endOverdue, endCallbacks, reconcileImports];
+      const steps = [
+        recoverLost,
+        releaseDue,
+        redispatchMissing,
+        endWaits,
+        endPauses,
+        endOverdue,
+        endCallbacks,
+        closeReceipts,
+        reconcileImports,
+      ];
       const results = [];
       for (const step of steps) results.push(await settle(() => step(deps)));
       // One step that fails must not keep the others from their work; the pass as a whole has failed all the same.
@@ -118,6 +131,10 @@ async function endWaits({ database, publisher, dispatch }: ReconcilerDeps): Prom
   publisher.publish(woken.events);
   dispatch(woken.dispatches);
   return Math.max(kept.length, overdue.length);
+}
+
+function closeReceipts({ database }: ReconcilerDeps): Promise<number> {
+  return closeUnanswered(database.main, { afterMs: RECEIPT_ANSWER_MS, limit: ROWS_MAX });
 }
 
 async function endCallbacks({ database, publisher, dispatch }: ReconcilerDeps): Promise<number> {

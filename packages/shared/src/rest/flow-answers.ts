@@ -55,6 +55,27 @@ const phaseSchema = z
   .meta({ id: 'Phase', title: 'Phase' });
 export type PhaseAnswer = z.infer<typeof phaseSchema>;
 
+const cancellationSchema = z
+  .object({
+    requestedAt: instantSchema,
+    by: z.string().nullable().meta({ description: 'The key that asked for it' }),
+    phases: z.array(
+      z.object({
+        phase: z.string(),
+        worker: z.string(),
+        requestedAt: instantSchema,
+        seenAt: instantOrNull.meta({ description: 'When the worker heard of it and told the handler' }),
+        endedAt: instantOrNull,
+        how: z.enum(['stopped', 'killed', 'fenced']).nullable().meta({
+          description:
+            'stopped: the handler ended. killed: its process was ended with it. fenced: it was left behind, or its worker is gone; it can commit nothing',
+        }),
+      }),
+    ),
+  })
+  .meta({ id: 'Cancellation', title: 'Cancellation', description: 'What became of each phase that ran when the flow was cancelled' });
+export type CancellationAnswer = z.infer<typeof cancellationSchema>;
+
 const headShape = {
   id: z.uuid(),
   flow: z.string(),
@@ -82,6 +103,7 @@ export const flowSchema = z
     outputs: z.record(z.string(), z.unknown()).meta({ description: 'Results of the completed phases by name' }),
     phases: z.array(phaseSchema),
     pause: flowPauseSchema.optional().meta({ description: 'While it is paused' }),
+    cancellation: cancellationSchema.optional(),
   })
   .meta({ id: 'Flow', title: 'Flow' });
 export type FlowAnswer = z.infer<typeof flowSchema>;

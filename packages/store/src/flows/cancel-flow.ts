@@ -1,8 +1,9 @@
-// Ends a flow at once on request. Its running phases are fenced by their status: whatever they commit later is refused.
+// Ends a flow at once on request. Its running phases are fenced by their status: whatever they commit later is refused. What becomes of
+// each of them is noted in `cancellations`, see there.
 import { isTerminalFlow, lastMemberId, type FlowStatus } from '@millrace/shared';
-import type { Database } from '../database.ts';
+import type { Database, Queryable } from '../database.ts';
 import type { LoggedEvent } from '../events/logged-event.ts';
-import { appendEvents, lockFlow } from './flow-change.ts';
+import { appendEvents, freePlace, lockFlow, type LockedFlow } from './flow-change.ts';
 
 export type FlowActionOutcome =
   | { kind: 'done'; events: LoggedEvent[] }
@@ -18,23 +19,37 @@ export async function cancelFlow(
     const flow = await lockFlow(client, target.flowId, target.workspace);
     if (flow === undefined) return { kind: 'not-found' };
     if (isTerminalFlow(flow.status)) return { kind: 'refused', status: flow.status };
-    await client.query({
-      name: 'record-cancelled-attempts',
-      text: `INSERT INTO millrace.attempts (phase_id, fence, workspace, attempt, run, worker, outcome, started_at)
-             SELECT id, fence, workspace, attempts + 1, $2, coalesce(lease_owner, ''), 'cancelled', started_at
-             FROM millrace.phases WHERE id > $1 AND id <= $3 AND status = 'running'`,
-      values: [flow.id, flow.run, lastMemberId(flow.id)],
-    });
+    await openReceipts(client, flow, target.by);
     await client.query({
       name: 'cancel-phases',
-      text: `UPDATE millrace.phases SET status = 'cancelled', lease_owner = NULL, due_at = NULL, finished_at = clock_timestamp()
+      text: `UPDATE millrace.phases SET status = 'cancelled', lease_owner = NULL, held = NULL, awaits = NULL, due_at = NULL, finished_at = clock_timestamp()
              WHERE id > $1 AND id <= $2 AND status IN ('pending', 'queued', 'running', 'retrying', 'waiting')`,
       values: [flow.id, lastMemberId(flow.id)],
     });
     await client.query(
-      "UPDATE millrace.flows SET status = 'cancelled', phases_open = 0, phases_active = 0, pause = NULL, due_at = NULL, finished_at = clock_timestamp() WHERE id = $1",
-      [flow.id],
+      `UPDATE millrace.flows SET status = 'cancelled', cancelled_by = $2, phases_open = 0, phases_active = 0, pause = NULL, due_at = NULL,
+         finished_at = clock_timestamp() WHERE id = $1`,
+      [flow.id, target.by],
     );
+    await freePlace(client, flow.id);
     return { kind: 'done', events: await appendEvents(client, flow.id, [{ type: 'flow.cancelled', data: { by: target.by } }]) };
+  });
+}
+
+// While the phases still say who runs them. The flow's row is locked, so no phase of it can be claimed meanwhile.
+async function openReceipts(client: Queryable, flow: LockedFlow, by: string): Promise<void> {
+  await client.query({
+    name: 'record-cancelled-attempts',
+    text: `
+WITH running AS (
+  SELECT id, flow_id, workspace, name, fence, attempts, coalesce(lease_owner, '') AS worker, started_at
+  FROM millrace.phases WHERE id > $1 AND id <= $3 AND status = 'running'
+), tried AS (
+  INSERT INTO millrace.attempts (phase_id, fence, workspace, attempt, run, worker, outcome, started_at)
+  SELECT id, fence, workspace, attempts + 1, $2, worker, 'cancelled', started_at FROM running
+)
+INSERT INTO millrace.cancellations (flow_id, run, phase_id, workspace, phase, fence, worker, requested_by, requested_at)
+SELECT flow_id, $2, id, workspace, name, fence, worker, $4, clock_timestamp() FROM running`,
+    values: [flow.id, flow.run, lastMemberId(flow.id), by],
   });
 }

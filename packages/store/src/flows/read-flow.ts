@@ -1,6 +1,7 @@
 // Reads one flow with its phases, as its API answer needs it.
 import { lastMemberId, type FlowStatus, type PhaseStatus } from '@millrace/shared';
 import type { Queryable } from '../database.ts';
+import type { CancelledHow } from './cancellations.ts';
 import type { FlowPause } from './pause-flow.ts';
 
 export type StoredFlow = {
@@ -38,22 +39,40 @@ export type StoredPhase = {
   finished_at: Date | null;
 };
 
+/** Of a cancelled flow: when and by whom, and what became of each phase that ran then, in order of definition. */
+export type StoredCancellation = {
+  requested_at: Date;
+  /** Null for flows that were cancelled before this was kept. */
+  by: string | null;
+  phases: {
+    phase: string;
+    worker: string;
+    requested_at: Date;
+    seen_at: Date | null;
+    ended_at: Date | null;
+    how: CancelledHow | null;
+  }[];
+};
+
+export type FlowSnapshot = { flow: StoredFlow; phases: StoredPhase[]; cancellation: StoredCancellation | null };
+
 /**
  * The flow and its phases in order of definition, from one snapshot. Gathered as json: jsonb_agg copies every element of the outputs again
  * and takes seconds for one of 1 MiB. Undefined when there is none with this id in this workspace.
  */
-export async function readFlow(
-  on: Queryable,
-  target: { flowId: string; workspace: string },
-): Promise<{ flow: StoredFlow; phases: StoredPhase[] } | undefined> {
-  const result = await on.query<{ flow: StoredFlow; phases: StoredPhase[] }>({
+export async function readFlow(on: Queryable, target: { flowId: string; workspace: string }): Promise<FlowSnapshot | undefined> {
+  const result = await on.query<FlowSnapshot>({
     name: 'read-flow',
     text: `
 SELECT to_jsonb(f) - 'created_by' AS flow,
   (SELECT coalesce(json_agg(json_build_object('id', p.id, 'name', p.name, 'status', p.status, 'attempts', p.attempts, 'output', p.output,
             'error', p.error - 'stack', 'started_at', p.started_at, 'finished_at', p.finished_at,
             'needs', CASE WHEN cardinality(p.needs) = 0 THEN '[]'::json ELSE (SELECT coalesce(json_agg(n.name ORDER BY n.id), '[]') FROM millrace.phases n WHERE n.id = ANY(p.needs)) END
-          ) ORDER BY p.id), '[]') FROM millrace.phases p WHERE p.id > $1 AND p.id <= $3) AS phases
+          ) ORDER BY p.id), '[]') FROM millrace.phases p WHERE p.id > $1 AND p.id <= $3) AS phases,
+  CASE WHEN f.status = 'cancelled' THEN jsonb_build_object('requested_at', f.finished_at, 'by', f.cancelled_by, 'phases',
+    (SELECT coalesce(jsonb_agg(jsonb_build_object('phase', c.phase, 'worker', c.worker, 'requested_at', c.requested_at, 'seen_at', c.seen_at,
+              'ended_at', c.ended_at, 'how', c.how) ORDER BY c.phase_id), '[]')
+     FROM millrace.cancellations c WHERE c.flow_id = f.id AND c.run = f.run)) END AS cancellation
 FROM millrace.flows f WHERE f.id = $1 AND f.workspace = $2`,
     values: [target.flowId, target.workspace, lastMemberId(target.flowId)],
   });
@@ -63,6 +82,7 @@ FROM millrace.flows f WHERE f.id = $1 AND f.workspace = $2`,
     : {
         flow: withDates(row.flow, ['run_at', 'expires_at', 'created_at', 'started_at', 'finished_at']),
         phases: row.phases.map((phase) => withDates(phase, ['started_at', 'finished_at'])),
+        cancellation: row.cancellation === null ? null : cancellationOf(row.cancellation),
       };
 }
 
@@ -77,6 +97,13 @@ export async function readFlowHead(
     values: [target.flowId, target.workspace],
   });
   return result.rows[0];
+}
+
+function cancellationOf(stored: StoredCancellation): StoredCancellation {
+  return {
+    ...withDates(stored, ['requested_at']),
+    phases: stored.phases.map((phase) => withDates(phase, ['requested_at', 'seen_at', 'ended_at'])),
+  };
 }
 
 // Instants inside jsonb arrive as text.
