@@ -86,6 +86,38 @@ describe('planPhases', () => {
     expect(faults.map(([phase]) => phase)).toEqual(['a', 'b', 'c']);
   });
 
+  it('does not name phases that merely lie before or behind a cycle', () => {
+    const faults = faultsOf({
+      before: { run },
+      a: { needs: ['before', 'b'], run },
+      b: { needs: ['a'], run },
+      behind: { needs: ['b'], run },
+      last: { needs: ['behind'], run },
+      own: { needs: ['own'], run },
+    });
+    expect(faults.map(([phase]) => phase)).toEqual(['a', 'b', 'own']);
+  });
+
+  it.each(['when', 'retry', 'timeout', 'lock', 'rateLimit', 'run'])('refuses %s on a phase that waits for a signal', (field) => {
+    expect(faultsOf({ a: { waitFor: { signal: 'go' }, [field]: () => false } })).toEqual([
+      ['a', `${field} has no meaning for a phase that waits for a signal`],
+    ]);
+  });
+
+  it.each([
+    ['timeout', '25d', '24 days'],
+    ['timeout', 'soon', '24 days'],
+    ['expiresIn', '1 hour', 'ten years'],
+    ['expiresIn', '3651d', 'ten years'],
+  ])('refuses the %s %j of a flow', (field, duration, most) => {
+    const planned = planPhases({ name: 'f', version: 1, input: z.unknown(), phases: { a: { run } }, [field]: duration }, {});
+    expect(planned).toEqual({ ok: false, faults: [{ phase: null, message: `${field} must be a duration of at most ${most}` }] });
+  });
+
+  it('gives the input read-only to what makes phases of it', () => {
+    expect(() => plan((input) => ({ [(input as string[]).splice(0).join('')]: { run } }), ['x', 'y'])).toThrow(TypeError);
+  });
+
   it.each(['missing', 'toString', '__proto__', 'constructor'])('refuses the need of %j, which is no phase', (need) => {
     expect(faultOfOne({ needs: [need] })).toEqual([['only', `it needs "${need}", which is no phase of this flow`]]);
   });

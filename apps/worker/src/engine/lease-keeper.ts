@@ -65,8 +65,10 @@ async function renewAll(deps: LeaseKeeperDeps, all: readonly RunningPhase[], tru
     deps.leaseMs / 4,
   );
   for (const running of all) {
-    if (alive.has(running.phase.id)) trust(running);
-    else running.stop('lease-lost');
+    const lease = alive.get(running.phase.id);
+    if (lease === undefined) running.stop('lease-lost');
+    // A row that stays held for longer than a lease is trusted no longer than that: it may be given away as soon as it is free.
+    else if (lease === 'renewed') trust(running);
   }
 }
 
