@@ -27,9 +27,7 @@ describe('a flow planner', () => {
   });
 
   it('says what is wrong with the times of a flow rather than fail', () => {
-    const planner = plannerOf(
-      defineFlow({ name: 'f', version: 1, input: z.unknown(), timeout: '30d', phases: { only: { run } } }),
-    );
+    const planner = plannerOf(defineFlow({ name: 'f', version: 1, input: z.unknown(), timeout: '30d', phases: { only: { run } } }));
     expect(planner.plan('f', {})).toEqual({
       kind: 'invalid-flow',
       faults: [{ phase: null, message: 'timeout must be a duration of at most 24 days' }],

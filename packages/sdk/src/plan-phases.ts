@@ -64,7 +64,8 @@ function countFaults(count: number): FlowFault[] | undefined {
 }
 
 function flowFaults<Input>({ timeout, expiresIn }: FlowDefinition<Input>): FlowFault[] {
-  const expiry = expiresIn === undefined || isDuration(expiresIn, EXPIRY_MS_MAX) ? [] : ['expiresIn must be a duration of at most ten years'];
+  const expiry =
+    expiresIn === undefined || isDuration(expiresIn, EXPIRY_MS_MAX) ? [] : ['expiresIn must be a duration of at most ten years'];
   return [...durationProblems({ timeout }), ...expiry].map((message) => ({ phase: null, message }));
 }
 

@@ -194,7 +194,10 @@ describe('POST /v1/flows/{id}/retry', () => {
 describe('POST /v1/flows/{id}/phases/{phase}/run', () => {
   const end = async (id: string, status: string) => {
     await api.database.main.query("UPDATE millrace.phases SET status = 'completed', output = '1' WHERE flow_id = $1", [id]);
-    await api.database.main.query('UPDATE millrace.flows SET status = $2, phases_open = 0, finished_at = now() WHERE id = $1', [id, status]);
+    await api.database.main.query('UPDATE millrace.flows SET status = $2, phases_open = 0, finished_at = now() WHERE id = $1', [
+      id,
+      status,
+    ]);
   };
   const rerun = (id: string, phase: string, options = {}) =>
     ask(api, { method: 'POST', path: `/v1/flows/${id}/phases/${phase}/run`, ...options });

@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { prefersOverJson } from '../http/input/accept.ts';
 import type { RawExchange } from '../http/route.ts';
 
 /** Long enough for PostgreSQL to sort a big table before the first byte. */
@@ -9,16 +10,7 @@ const SILENCE_MS_MAX = 120_000;
 
 /** True when Accept names text/csv and does not prefer application/json. */
 export function wantsCsv({ accept }: IncomingHttpHeaders): boolean {
-  if (accept === undefined) return false;
-  const qualities = new Map(accept.split(',').map((range) => parseRange(range)));
-  const csv = qualities.get('text/csv') ?? 0;
-  return csv > 0 && csv >= (qualities.get('application/json') ?? 0);
-}
-
-function parseRange(range: string): [string, number] {
-  const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
-  const quality = Number(parameters.find((parameter) => parameter.startsWith('q='))?.slice(2) ?? 1);
-  return [type, Number.isNaN(quality) ? 0 : quality];
+  return prefersOverJson(accept, 'text/csv');
 }
 
 /** @param open is not called for HEAD @param name of the file, ours: it stands in a header as it is */

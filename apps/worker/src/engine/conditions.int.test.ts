@@ -60,7 +60,9 @@ describe('a phase with a condition', () => {
   });
 
   it('lets a phase that waits for a signal begin to wait', async () => {
-    const flowId = await test.start(test.define({ a: { when: () => false, run: () => 1 }, b: { needs: ['a'], waitFor: { signal: 'go' } } }));
+    const flowId = await test.start(
+      test.define({ a: { when: () => false, run: () => 1 }, b: { needs: ['a'], waitFor: { signal: 'go' } } }),
+    );
     await eventually(async () => {
       expect((await test.read(flowId)).flow.status).toBe('waiting');
     });
@@ -178,6 +180,9 @@ describe('what a handler is given', () => {
       },
       { list: [1, 2, 3] },
     );
-    expect([seen, state.phases[1]?.output]).toEqual([['refused', 'refused'], [1, 2, 3]]);
+    expect([seen, state.phases[1]?.output]).toEqual([
+      ['refused', 'refused'],
+      [1, 2, 3],
+    ]);
   });
 });

@@ -129,8 +129,7 @@ describe('the time limit of a flow', () => {
 });
 
 describe('the time of a flow whose first phase waits for a signal', () => {
-  const signal = (flowId: string) =>
-    sendSignal(store.database, { flowId, workspace: 'default', name: 'go', bodyJson: '1', by: 'test' });
+  const signal = (flowId: string) => sendSignal(store.database, { flowId, workspace: 'default', name: 'go', bodyJson: '1', by: 'test' });
   const waiting = async (extras: object) => {
     const phases = [
       { name: 'wait', needs: [], dependants: [1], attemptMax: 1, signal: 'go', waitTimeoutMs: null },
@@ -170,9 +169,10 @@ describe('the time of a flow whose first phase waits for a signal', () => {
     await set(flowId, "started_at = now() - interval '1 hour'");
     expect(await overdue()).not.toContain(flowId);
     await signal(flowId);
-    const [row] = await store.sql<{ left: number }>('SELECT extract(epoch FROM due_at - now())::float8 AS left FROM millrace.flows WHERE id = $1', [
-      flowId,
-    ]);
+    const [row] = await store.sql<{ left: number }>(
+      'SELECT extract(epoch FROM due_at - now())::float8 AS left FROM millrace.flows WHERE id = $1',
+      [flowId],
+    );
     expect(row?.left).toBeGreaterThan(50);
   });
 });
