@@ -93,9 +93,28 @@ describe('planPhases', () => {
       b: { needs: ['a'], run },
       behind: { needs: ['b'], run },
       last: { needs: ['behind'], run },
-      own: { needs: ['own'], run },
+      own: { needs: ['own', 'last'], run },
     });
     expect(faults.map(([phase]) => phase)).toEqual(['a', 'b', 'own']);
+  });
+
+  it('finds a circle of 20,000 without recursion', () => {
+    const circle = Object.fromEntries(Array.from({ length: 20_000 }, (_, n) => [`p${n}`, { run, needs: [`p${(n + 19_999) % 20_000}`] }]));
+    expect(faultsOf(circle)).toHaveLength(20_000);
+  });
+
+  it('names exactly the phases that can be reached from themselves', () => {
+    const graph = fc.array(fc.uniqueArray(fc.nat(7), { maxLength: 3 }), { minLength: 1, maxLength: 8 });
+    fc.assert(
+      fc.property(graph, (drawn) => {
+        const needs = drawn.map((list) => [...new Set(list.map((need) => need % drawn.length))]);
+        const reaches = (from: number, to: number, seen = new Set<number>()): boolean =>
+          (needs[from] ?? []).some((need) => need === to || (!seen.has(need) && reaches(need, to, seen.add(need))));
+        const table = Object.fromEntries(needs.map((list, n) => [`p${n}`, { run, needs: list.map((need) => `p${need}`) }]));
+        const expected = needs.flatMap((_, n) => (reaches(n, n) ? [`p${n}`] : []));
+        expect(faultsOf(table).map(([phase]) => phase)).toEqual(expected);
+      }),
+    );
   });
 
   it.each(['when', 'retry', 'timeout', 'lock', 'rateLimit', 'run'])('refuses %s on a phase that waits for a signal', (field) => {

@@ -1,6 +1,7 @@
 // Turns a definition and an input into the phases that will be rows: order, needs, limits. Refuses what does not fit together.
 import { deepFreeze, DEFAULT_RETRY, durationMs, LIMITS, type Duration } from '@millrace/shared';
 import type { FlowDefinition, HttpDefinition, PhaseDefinition, PhaseTable, WaitDefinition, WorkOptions } from './define-flow.ts';
+import { onCycles } from './graph-cycles.ts';
 import { httpProblems } from './http-problems.ts';
 import { limitFaults, rateKeyOf } from './rate-limits.ts';
 
@@ -44,7 +45,7 @@ export function planPhases<Input>(definition: FlowDefinition<Input>, input: Inpu
     rateKey: rateKeyOf(table[name], input),
   }));
   for (const phase of phases) for (const need of phase.needs) phases[need]?.dependants.push(phase.ordinal);
-  const cyclic = onCycles(phases);
+  const cyclic = onCycles(phases).map((phase) => phase.name);
   if (cyclic.length > 0)
     return { ok: false, faults: cyclic.map((name) => ({ phase: name, message: 'it needs itself, directly or through others' })) };
   return { ok: true, phases };
@@ -133,30 +134,4 @@ function isDuration(duration: Duration, msMax: number): boolean {
   } catch {
     return false;
   }
-}
-
-// Kahn's algorithm from both ends: what is never freed lies on a cycle, behind one or before one; what is left when both have been taken away
-// lies on a cycle, or between two.
-function onCycles(phases: readonly PlannedPhase[]): string[] {
-  const behind = neverFreed(phases, { from: (phase) => phase.needs, to: (phase) => phase.dependants });
-  if (behind.size === 0) return [];
-  const before = neverFreed(phases, { from: (phase) => phase.dependants, to: (phase) => phase.needs });
-  return phases.filter(({ ordinal }) => behind.has(ordinal) && before.has(ordinal)).map((phase) => phase.name);
-}
-
-type Arrows = Record<'from' | 'to', (phase: PlannedPhase) => readonly number[]>;
-
-function neverFreed(phases: readonly PlannedPhase[], { from, to }: Arrows): Set<number> {
-  const open = phases.map((phase) => from(phase).length);
-  const free = phases.filter((phase) => from(phase).length === 0);
-  const left = new Set(phases.map((phase) => phase.ordinal));
-  for (let next = free.pop(); next !== undefined; next = free.pop()) {
-    left.delete(next.ordinal);
-    for (const ordinal of to(next)) {
-      const phase = phases[ordinal];
-      open[ordinal] = (open[ordinal] ?? 0) - 1;
-      if (open[ordinal] === 0 && phase !== undefined) free.push(phase);
-    }
-  }
-  return left;
 }
