@@ -1,7 +1,7 @@
 // Content negotiation between the two forms of an event log.
-import { prefersOverJson } from '../http/input/accept.ts';
+import { preferredOverJson } from '../http/input/accept.ts';
 
 /** True when Accept names text/event-stream and does not prefer application/json. */
 export function wantsEventStream(accept: string | undefined): boolean {
-  return prefersOverJson(accept, 'text/event-stream');
+  return preferredOverJson(accept, ['text/event-stream']) !== undefined;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { prefersOverJson, requireAcceptable } from './accept.ts';
+import { preferredOverJson, requireAcceptable } from './accept.ts';
 
 const JSON_ONLY = ['application/json'];
 const WITH_CSV = ['application/json', 'text/csv'];
@@ -49,12 +49,12 @@ describe('requireAcceptable', () => {
   });
 });
 
-describe('prefersOverJson', () => {
-  it.each(['text/csv', 'text/csv, */*', 'application/json;q=0.5, text/csv;q=0.5'])('is true for %s', (accept) => {
-    expect(prefersOverJson(accept, 'text/csv')).toBe(true);
+describe('preferredOverJson', () => {
+  it.each(['text/csv', 'text/csv, */*', 'application/json;q=0.5, text/csv;q=0.5'])('is the named type for %s', (accept) => {
+    expect(preferredOverJson(accept, ['text/csv'])).toBe('text/csv');
   });
 
-  it.each([undefined, '*/*', 'text/*', 'text/csv;q=0', 'application/json, text/csv;q=0.9'])('is false for %s', (accept) => {
-    expect(prefersOverJson(accept, 'text/csv')).toBe(false);
+  it.each([undefined, '*/*', 'text/*', 'text/csv;q=0', 'application/json, text/csv;q=0.9'])('is none for %s', (accept) => {
+    expect(preferredOverJson(accept, ['text/csv'])).toBeUndefined();
   });
 });

@@ -6,7 +6,7 @@ type MediaRange = { type: string; quality: number };
 const RANGE_PATTERN = /^(?:\*\/\*|[!#$%&'*+.^`|~\w-]+\/[!#$%&'*+.^`|~\w-]+)$/;
 
 /** The ranges of an Accept header in lower case, with the quality of each (1 when it says none, 0 when that is no number). */
-export function mediaRanges(accept: string): MediaRange[] {
+function mediaRanges(accept: string): MediaRange[] {
   return accept.split(',').flatMap((range) => {
     const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
     if (!RANGE_PATTERN.test(type)) return [];
@@ -15,12 +15,13 @@ export function mediaRanges(accept: string): MediaRange[] {
   });
 }
 
-/** True when Accept names this very type and does not prefer application/json. Wildcards get JSON: that is what tools send without thinking. */
-export function prefersOverJson(accept: string | undefined, wanted: string): boolean {
-  if (accept === undefined) return false;
+/** The one of `types` that Accept names and prefers to application/json; undefined when there is none. Wildcards mean JSON: tools send them without thinking. */
+export function preferredOverJson<Type extends string>(accept: string | undefined, types: readonly Type[]): Type | undefined {
+  if (accept === undefined) return undefined;
   const qualities = new Map(mediaRanges(accept).map(({ type, quality }) => [type, quality]));
-  const quality = qualities.get(wanted) ?? 0;
-  return quality > 0 && quality >= (qualities.get('application/json') ?? 0);
+  const qualityFor = (type: string) => qualities.get(type) ?? 0;
+  const [best] = types.toSorted((a, b) => qualityFor(b) - qualityFor(a));
+  return best !== undefined && qualityFor(best) > 0 && qualityFor(best) >= qualityFor('application/json') ? best : undefined;
 }
 
 /**
