@@ -19,6 +19,7 @@ import {
   readImportHead,
   readJob,
   resumeFlow,
+  rerunPhase,
   resumeQueue,
   retryFlow,
   revokeKey,
@@ -49,6 +50,7 @@ import { keyRoutes } from './routes/key-routes.ts';
 import { operationRoutes } from './routes/operation-routes.ts';
 import { pauseRoutes } from './routes/pause-routes.ts';
 import { queueRoutes } from './routes/queue-routes.ts';
+import { rerunRoutes } from './routes/rerun-routes.ts';
 import { scheduleRoutes } from './routes/schedule-routes.ts';
 import { signalRoutes } from './routes/signal-routes.ts';
 import { createQueueReader } from './queues/queue-answer.ts';
@@ -73,6 +75,7 @@ export function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
   const actions = createFlowActions({
     cancelFlow: (target) => cancelFlow(database, target),
     retryFlow: (target) => retryFlow(database, target),
+    rerunPhase: (target) => rerunPhase(database, target),
     sendSignal: (signal) => sendSignal(database, signal, (flow) => deps.planner.declaresSignal(flow, signal.name)),
     pauseFlow: (pause) => pauseFlow(database, pause),
     resumeFlow: (target) => resumeFlow(database, target),
@@ -128,6 +131,7 @@ function controlPart(deps: BuildAppDeps, parts: { cursors: Cursors; actions: Flo
   const readAnswer = flowReader({ readFlow: (target) => readFlow(database.main, target), readProgress: parts.readProgress });
   return [
     ...pauseRoutes({ clock, readAnswer, pauseFlow: parts.actions.pauseFlow, resumeFlow: parts.actions.resumeFlow }),
+    ...rerunRoutes({ readAnswer, rerunPhase: parts.actions.rerunPhase }),
     ...explainRoutes({ readFacts: (target) => readExplainFacts(database.main, target), isRedisReady: redis.isReady }),
     ...queueRoutes({
       clock,

@@ -136,6 +136,12 @@ describe('loadConfig', () => {
     expect(faults.join()).not.toContain('hush');
   });
 
+  it('does not ask for Redis where it is not needed, but refuses a bad URL of it all the same', () => {
+    const { REDIS_URL: _redisUrl, ...without } = MINIMAL;
+    expect(loadConfig(without, { needsRedis: false })).toMatchObject({ ok: true, config: { redisUrl: '' } });
+    expect(loadConfig({ ...without, REDIS_URL: 'nothing' }, { needsRedis: false }).ok).toBe(false);
+  });
+
   it.each(['-1', '1.5', '1e3', ' 1', '0x10', '99999999999999999999'])('does not take %j for a port', (text) => {
     expect(faultsOf({ ...MINIMAL, MILLRACE_PORT: text })).toHaveLength(1);
   });

@@ -93,12 +93,18 @@ export type LoadedConfig = { ok: true; config: Config } | { ok: false; faults: s
 /** Names that belong to the launcher scripts and the container files, not to a process of ours. */
 const NAMES_OF_OTHERS = new Set(['MILLRACE_TEST_HOME']);
 
-/** Reads the configuration. Pure: `env` is handed in. Faults name the variable and never show its value. */
-export function loadConfig(env: Readonly<Record<string, string | undefined>>): LoadedConfig {
+/**
+ * Reads the configuration. Pure: `env` is handed in. Faults name the variable and never show its value.
+ * @param options.needsRedis false for a process that never speaks to Redis: then its URL may be absent, and is empty. Default true.
+ */
+export function loadConfig(
+  env: Readonly<Record<string, string | undefined>>,
+  { needsRedis = true }: { needsRedis?: boolean } = {},
+): LoadedConfig {
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
   const parsed = schema.safeParse(set);
   const faults = [...unknownNames(Object.keys(set)), ...(parsed.success ? [] : parsed.error.issues.map(describeIssue))];
-  if (set['REDIS_URL'] === undefined && set['UPSTASH_REDIS_URL'] === undefined) faults.push('REDIS_URL: is required');
+  if (needsRedis && set['REDIS_URL'] === undefined && set['UPSTASH_REDIS_URL'] === undefined) faults.push('REDIS_URL: is required');
   if (!parsed.success || faults.length > 0) return { ok: false, faults };
   return { ok: true, config: toConfig(parsed.data) };
 }

@@ -108,7 +108,7 @@ describe('a batch that fails', () => {
     expect(settled.map((one) => one.status)).toEqual(['rejected', 'rejected', 'fulfilled', 'fulfilled']);
   });
 
-  it('is sent again one by one when an item is at fault, so that only that one fails', async () => {
+  it('is sent again in parts when an item is at fault, so that only that one fails', async () => {
     const batcher = createMicroBatcher<number, number>({ ...LIMITS, send: sendUnlessBad, isItemFault: (error) => error === fault });
     const settled = await Promise.allSettled([1, 13, 3].map((item) => batcher.add(item)));
     expect(settled).toEqual([
@@ -116,6 +116,26 @@ describe('a batch that fails', () => {
       { status: 'rejected', reason: fault },
       { status: 'fulfilled', value: 6 },
     ]);
+  });
+
+  it('is sent again without more on its way than before, in few parts, and in order', async () => {
+    let [inFlight, most] = [0, 0];
+    const sizes: number[] = [];
+    const sent: number[] = [];
+    const send = async (items: readonly number[]) => {
+      most = Math.max(most, (inFlight += 1));
+      sizes.push(items.length);
+      await turn();
+      inFlight -= 1;
+      if (items.includes(13)) throw fault;
+      sent.push(...items);
+      return items;
+    };
+    const batcher = createMicroBatcher<number, number>({ batchMax: 64, inFlightMax: 1, pendingMax: 100, send, isItemFault: () => true });
+    const settled = await Promise.allSettled(Array.from({ length: 64 }, (_, item) => batcher.add(item)));
+    expect(settled.flatMap((one, item) => (one.status === 'rejected' ? [item] : []))).toEqual([13]);
+    expect([most, sizes.length]).toEqual([1, 13]);
+    expect(sent).toEqual(Array.from({ length: 64 }, (_, item) => item).filter((item) => item !== 13));
   });
 
   it("is not sent again when the fault is not an item's", async () => {
@@ -128,6 +148,34 @@ describe('a batch that fails', () => {
     await Promise.allSettled([1, 2].map((item) => batcher.add(item)));
     expect(sent).toBe(1);
     await expect(batcher.add(3)).rejects.toBe(fault);
+  });
+});
+
+describe('the weight of a batch', () => {
+  it('ends it before the item that would be too much, and lets a heavier one go alone', async () => {
+    const { batches, batcher } = held({ weigh: (item) => item, weightMax: 10, inFlightMax: 9 });
+    const results = [4, 6, 1, 25, 3, 3].map((item) => batcher.add(item));
+    await turn();
+    expect(batches.map((batch) => batch.items)).toEqual([[4, 6], [1], [25], [3, 3]]);
+    for (const batch of batches) batch.answer();
+    expect(await Promise.all(results)).toEqual([8, 12, 2, 50, 6, 6]);
+  });
+
+  it('limits what waits, and frees it again', async () => {
+    const { batches, batcher } = held({ weigh: (item) => item, weightMax: 10, pendingWeightMax: 12 });
+    const results = [batcher.add(20)];
+    await expect(batcher.add(8)).rejects.toThrow('items wait');
+    await turn();
+    results.push(batcher.add(8), batcher.add(4));
+    await expect(batcher.add(1)).rejects.toThrow('items wait');
+    batches[0]?.answer();
+    await turn();
+    await turn();
+    batches[1]?.answer();
+    await turn();
+    await turn();
+    batches[2]?.answer();
+    expect(await Promise.all(results)).toEqual([40, 16, 8]);
   });
 });
 

@@ -2,7 +2,7 @@
 // With nothing on its way a call leaves at the end of the current turn of the event loop, so an idle system pays no wait.
 
 export type MicroBatcher<Item, Result> = {
-  /** Adds an item; settles with its own result. @throws Error when more than `pendingMax` items wait. */
+  /** Adds an item; settles with its own result. @throws Error when more items wait, or heavier ones, than may. */
   add(item: Item): Promise<Result>;
   /** Settles when everything added before has been sent and answered. */
   drain(): Promise<void>;
@@ -16,14 +16,25 @@ export type MicroBatcherOptions<Item, Result> = {
   inFlightMax: number;
   /** Items that may wait. */
   pendingMax: number;
-  /** When this says so of a batch's error, its items are sent again one by one, so that one bad item spoils nothing for the others. */
+  /** What an item adds to the size of its batch, asked once. Default: nothing. */
+  weigh?(item: Item): number;
+  /** No batch gets heavier than this by a second item; a heavier item goes alone. */
+  weightMax?: number;
+  /** What all items that wait may weigh together; one alone may always wait. */
+  pendingWeightMax?: number;
+  /**
+   * When this says so of a batch's error, its halves are sent again, one after the other and down to single items, so that one bad item spoils
+   * nothing for the others and no more is on its way than before.
+   */
   isItemFault?(error: unknown): boolean;
 };
 
-type Waiting<Item, Result> = { item: Item; resolve(result: Result): void; reject(error: unknown): void };
+type Waiting<Item, Result> = { item: Item; weight: number; resolve(result: Result): void; reject(error: unknown): void };
 
 export function createMicroBatcher<Item, Result>(options: MicroBatcherOptions<Item, Result>): MicroBatcher<Item, Result> {
+  const { weightMax = Infinity, pendingWeightMax = Infinity } = options;
   const pending: Waiting<Item, Result>[] = [];
+  let pendingWeight = 0;
   let inFlight = 0;
   let scheduled = false;
   let drained: (() => void)[] = [];
@@ -39,7 +50,8 @@ export function createMicroBatcher<Item, Result>(options: MicroBatcherOptions<It
 
   const pump = () => {
     while (pending.length > 0 && inFlight < options.inFlightMax) {
-      const batch = pending.splice(0, options.batchMax);
+      const batch = pending.splice(0, batchLength(pending, { lengthMax: options.batchMax, weightMax }));
+      pendingWeight -= batch.reduce((sum, { weight }) => sum + weight, 0);
       inFlight += 1;
       void deliver(options, batch).finally(() => {
         inFlight -= 1;
@@ -55,11 +67,14 @@ export function createMicroBatcher<Item, Result>(options: MicroBatcherOptions<It
   return {
     add: (item) =>
       new Promise((resolve, reject) => {
-        if (pending.length >= options.pendingMax) {
-          reject(new Error(`more than ${options.pendingMax} items wait to be sent`));
+        const weight = options.weigh?.(item) ?? 0;
+        const tooMany = pending.length >= options.pendingMax;
+        if (tooMany || (pending.length > 0 && pendingWeight + weight > pendingWeightMax)) {
+          reject(new Error(tooMany ? `more than ${options.pendingMax} items wait to be sent` : 'too heavy items wait to be sent'));
           return;
         }
-        pending.push({ item, resolve, reject });
+        pendingWeight += weight;
+        pending.push({ item, weight, resolve, reject });
         schedule();
       }),
     drain: () =>
@@ -70,6 +85,16 @@ export function createMicroBatcher<Item, Result>(options: MicroBatcherOptions<It
   };
 }
 
+function batchLength(pending: readonly { weight: number }[], { lengthMax, weightMax }: { lengthMax: number; weightMax: number }): number {
+  const most = Math.min(pending.length, lengthMax);
+  let weight = pending[0]?.weight ?? 0;
+  for (let length = 1; length < most; length += 1) {
+    weight += pending[length]?.weight ?? 0;
+    if (weight > weightMax) return length;
+  }
+  return most;
+}
+
 async function deliver<Item, Result>(options: MicroBatcherOptions<Item, Result>, batch: readonly Waiting<Item, Result>[]): Promise<void> {
   try {
     const results = await options.send(batch.map((waiting) => waiting.item));
@@ -78,7 +103,9 @@ async function deliver<Item, Result>(options: MicroBatcherOptions<Item, Result>,
     });
   } catch (error) {
     if (batch.length > 1 && options.isItemFault?.(error) === true) {
-      await Promise.all(batch.map((waiting) => deliver(options, [waiting])));
+      const middle = Math.ceil(batch.length / 2);
+      await deliver(options, batch.slice(0, middle));
+      await deliver(options, batch.slice(middle));
       return;
     }
     for (const waiting of batch) waiting.reject(error);

@@ -19,8 +19,12 @@ export type RunningProcess = { stop(reason: string): Promise<void> };
  * Loads the configuration, starts, and stops once on SIGTERM or SIGINT with exit 0.
  * A terminal and npm may both deliver one Ctrl-C, so a second signal within 2 s is the same request; a later one ends the process at once (exit 1).
  */
-export async function runProcess(name: string, start: (frame: ProcessFrame) => Promise<RunningProcess>): Promise<void> {
-  const loaded = loadConfig(process.env);
+export async function runProcess(
+  name: string,
+  start: (frame: ProcessFrame) => Promise<RunningProcess>,
+  options: { needsRedis?: boolean } = {},
+): Promise<void> {
+  const loaded = loadConfig(process.env, options);
   if (!loaded.ok) {
     refuse(name, loaded.faults);
   }

@@ -29,10 +29,10 @@ export type FlowPlanner = {
 };
 
 export function createFlowPlanner(registry: FlowRegistry): FlowPlanner {
-  // A fixed table of phases is planned once; one that depends on the input is planned for each.
+  // A fixed table of phases is planned once; one that depends on the input, or a rate limit that does, is planned for each.
   const plans = new WeakMap<FlowDefinition, PhasePlan>();
   const planOf = (definition: FlowDefinition, input: unknown): PhasePlan => {
-    if (typeof definition.phases === 'function') return planPhases(definition, input);
+    if (dependsOnInput(definition)) return planPhases(definition, input);
     const known = plans.get(definition) ?? planPhases(definition, input);
     plans.set(definition, known);
     return known;
@@ -57,4 +57,8 @@ export function createFlowPlanner(registry: FlowRegistry): FlowPlanner {
       };
     },
   };
+}
+
+function dependsOnInput({ phases }: FlowDefinition): boolean {
+  return typeof phases === 'function' || Object.values(phases).some((phase) => 'rateLimit' in phase && phase.rateLimit?.key !== undefined);
 }

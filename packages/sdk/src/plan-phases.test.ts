@@ -86,6 +86,57 @@ describe('planPhases', () => {
     expect(faults.map(([phase]) => phase)).toEqual(['a', 'b', 'c']);
   });
 
+  it('does not name phases that merely lie before or behind a cycle', () => {
+    const faults = faultsOf({
+      before: { run },
+      a: { needs: ['before', 'b'], run },
+      b: { needs: ['a'], run },
+      behind: { needs: ['b'], run },
+      last: { needs: ['behind'], run },
+      own: { needs: ['own', 'last'], run },
+    });
+    expect(faults.map(([phase]) => phase)).toEqual(['a', 'b', 'own']);
+  });
+
+  it('finds a circle of 20,000 without recursion', () => {
+    const circle = Object.fromEntries(Array.from({ length: 20_000 }, (_, n) => [`p${n}`, { run, needs: [`p${(n + 19_999) % 20_000}`] }]));
+    expect(faultsOf(circle)).toHaveLength(20_000);
+  });
+
+  it('names exactly the phases that can be reached from themselves', () => {
+    const graph = fc.array(fc.uniqueArray(fc.nat(7), { maxLength: 3 }), { minLength: 1, maxLength: 8 });
+    fc.assert(
+      fc.property(graph, (drawn) => {
+        const needs = drawn.map((list) => [...new Set(list.map((need) => need % drawn.length))]);
+        const reaches = (from: number, to: number, seen = new Set<number>()): boolean =>
+          (needs[from] ?? []).some((need) => need === to || (!seen.has(need) && reaches(need, to, seen.add(need))));
+        const table = Object.fromEntries(needs.map((list, n) => [`p${n}`, { run, needs: list.map((need) => `p${need}`) }]));
+        const expected = needs.flatMap((_, n) => (reaches(n, n) ? [`p${n}`] : []));
+        expect(faultsOf(table).map(([phase]) => phase)).toEqual(expected);
+      }),
+    );
+  });
+
+  it.each(['when', 'retry', 'timeout', 'lock', 'rateLimit', 'run'])('refuses %s on a phase that waits for a signal', (field) => {
+    expect(faultsOf({ a: { waitFor: { signal: 'go' }, [field]: () => false } })).toEqual([
+      ['a', `${field} has no meaning for a phase that waits for a signal`],
+    ]);
+  });
+
+  it.each([
+    ['timeout', '25d', '24 days'],
+    ['timeout', 'soon', '24 days'],
+    ['expiresIn', '1 hour', 'ten years'],
+    ['expiresIn', '3651d', 'ten years'],
+  ])('refuses the %s %j of a flow', (field, duration, most) => {
+    const planned = planPhases({ name: 'f', version: 1, input: z.unknown(), phases: { a: { run } }, [field]: duration }, {});
+    expect(planned).toEqual({ ok: false, faults: [{ phase: null, message: `${field} must be a duration of at most ${most}` }] });
+  });
+
+  it('gives the input read-only to what makes phases of it', () => {
+    expect(() => plan((input) => ({ [(input as string[]).splice(0).join('')]: { run } }), ['x', 'y'])).toThrow(TypeError);
+  });
+
   it.each(['missing', 'toString', '__proto__', 'constructor'])('refuses the need of %j, which is no phase', (need) => {
     expect(faultOfOne({ needs: [need] })).toEqual([['only', `it needs "${need}", which is no phase of this flow`]]);
   });

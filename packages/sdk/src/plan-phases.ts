@@ -1,6 +1,7 @@
 // Turns a definition and an input into the phases that will be rows: order, needs, limits. Refuses what does not fit together.
-import { DEFAULT_RETRY, durationMs, LIMITS, type Duration } from '@millrace/shared';
+import { deepFreeze, DEFAULT_RETRY, durationMs, LIMITS, type Duration } from '@millrace/shared';
 import type { FlowDefinition, HttpDefinition, PhaseDefinition, PhaseTable, WaitDefinition, WorkOptions } from './define-flow.ts';
+import { onCycles } from './graph-cycles.ts';
 import { httpProblems } from './http-problems.ts';
 import { limitFaults, rateKeyOf } from './rate-limits.ts';
 
@@ -20,18 +21,19 @@ export type FlowFault = { phase: string | null; message: string };
 
 export type PhasePlan = { ok: true; phases: readonly PlannedPhase[] } | { ok: false; faults: readonly FlowFault[] };
 
+const EXPIRY_MS_MAX = 3_650 * 86_400_000;
 const PHASE_NAME_PATTERN = /^[A-Za-z][A-Za-z0-9_.-]{0,99}$/;
 
-/** The phases of a definition for one input, as written. */
+/** The phases of a definition for one input, as written. A function gets the input read-only, as handlers do. */
 export function phaseTable<Input>(definition: FlowDefinition<Input>, input: Input): PhaseTable<Input> {
-  return typeof definition.phases === 'function' ? definition.phases(input) : definition.phases;
+  return typeof definition.phases === 'function' ? definition.phases(deepFreeze(input)) : definition.phases;
 }
 
 /** Plans a flow: phases in the order of definition, with the ordinals of what each needs and of what waits for it. */
 export function planPhases<Input>(definition: FlowDefinition<Input>, input: Input): PhasePlan {
   const table = phaseTable(definition, input);
   const names = Object.keys(table);
-  const faults = countFaults(names.length) ?? [...phaseFaults(table, names), ...limitFaults(definition, table)];
+  const faults = countFaults(names.length) ?? [...flowFaults(definition), ...phaseFaults(table, names), ...limitFaults(definition, table)];
   if (faults.length > 0) return { ok: false, faults };
   const ordinals = new Map(names.map((name, ordinal) => [name, ordinal]));
   const phases = names.map((name, ordinal) => ({
@@ -43,9 +45,9 @@ export function planPhases<Input>(definition: FlowDefinition<Input>, input: Inpu
     rateKey: rateKeyOf(table[name], input),
   }));
   for (const phase of phases) for (const need of phase.needs) phases[need]?.dependants.push(phase.ordinal);
-  const stuck = unreachable(phases);
-  if (stuck.length > 0)
-    return { ok: false, faults: stuck.map((name) => ({ phase: name, message: 'it needs itself, directly or through others' })) };
+  const cyclic = onCycles(phases).map((phase) => phase.name);
+  if (cyclic.length > 0)
+    return { ok: false, faults: cyclic.map((name) => ({ phase: name, message: 'it needs itself, directly or through others' })) };
   return { ok: true, phases };
 }
 
@@ -60,6 +62,12 @@ function countFaults(count: number): FlowFault[] | undefined {
   if (count === 0) return [{ phase: null, message: 'a flow needs at least one phase' }];
   if (count > LIMITS.phasesMax) return [{ phase: null, message: `a flow has at most ${LIMITS.phasesMax} phases, this one has ${count}` }];
   return undefined;
+}
+
+function flowFaults<Input>({ timeout, expiresIn }: FlowDefinition<Input>): FlowFault[] {
+  const expiry =
+    expiresIn === undefined || isDuration(expiresIn, EXPIRY_MS_MAX) ? [] : ['expiresIn must be a duration of at most ten years'];
+  return [...durationProblems({ timeout }), ...expiry].map((message) => ({ phase: null, message }));
 }
 
 function phaseFaults<Input>(table: PhaseTable<Input>, names: readonly string[]): FlowFault[] {
@@ -88,9 +96,11 @@ function needProblems<Input>(table: PhaseTable<Input>, phase: PhaseDefinition<In
   return new Set(needs).size === needs.length ? unknown : [...unknown, 'it names a phase twice in needs'];
 }
 
-function waitProblems({ waitFor }: WaitDefinition): string[] {
+// It takes no worker, so there is nobody who could ask a condition, hold a lock or try again.
+function waitProblems({ waitFor, needs: _needs, ...others }: WaitDefinition): string[] {
   const named = PHASE_NAME_PATTERN.test(waitFor.signal) ? [] : ['the signal it waits for must be named like a phase'];
-  return [...named, ...durationProblems({ 'waitFor.timeout': waitFor.timeout })];
+  const senseless = Object.keys(others).map((field) => `${field} has no meaning for a phase that waits for a signal`);
+  return [...named, ...senseless, ...durationProblems({ 'waitFor.timeout': waitFor.timeout })];
 }
 
 function runProblems<Input>(phase: WorkOptions<Input>): string[] {
@@ -127,29 +137,14 @@ function retryProblems<Input>(phase: WorkOptions<Input>): string[] {
 // Found here rather than when an attempt ends: by then nobody could be told.
 function durationProblems(durations: Record<string, Duration | undefined>): string[] {
   return Object.entries(durations).flatMap(([field, duration]) =>
-    duration === undefined || isTimerDuration(duration) ? [] : [`${field} must be a duration of at most 24 days`],
+    duration === undefined || isDuration(duration, LIMITS.timerMsMax) ? [] : [`${field} must be a duration of at most 24 days`],
   );
 }
 
-function isTimerDuration(duration: Duration): boolean {
+function isDuration(duration: Duration, msMax: number): boolean {
   try {
-    return durationMs(duration) <= LIMITS.timerMsMax;
+    return durationMs(duration) <= msMax;
   } catch {
     return false;
   }
-}
-
-// Kahn's algorithm: what is never freed lies on a cycle or behind one.
-function unreachable(phases: readonly PlannedPhase[]): string[] {
-  const open = phases.map((phase) => phase.needs.length);
-  const free = phases.filter((phase) => phase.needs.length === 0).map((phase) => phase.ordinal);
-  let freed = 0;
-  for (let next = free.pop(); next !== undefined; next = free.pop()) {
-    freed += 1;
-    for (const dependant of phases[next]?.dependants ?? []) {
-      open[dependant] = (open[dependant] ?? 0) - 1;
-      if (open[dependant] === 0) free.push(dependant);
-    }
-  }
-  return freed === phases.length ? [] : phases.filter((phase) => (open[phase.ordinal] ?? 0) > 0).map((phase) => phase.name);
 }

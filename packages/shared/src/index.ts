@@ -4,6 +4,7 @@ export type { AppErrorDetails, FieldError } from './app-error.ts';
 export { backoffDelayMs, DEFAULT_RETRY } from './backoff.ts';
 export type { BackoffPolicy, RetryPolicy } from './backoff.ts';
 export { canonicalJson } from './canonical-json.ts';
+export { deepFreeze } from './deep-freeze.ts';
 export { durationMs } from './duration.ts';
 export type { Duration } from './duration.ts';
 export { ERROR_TABLE, PROBLEM_TYPE_BASE } from './error-table.ts';

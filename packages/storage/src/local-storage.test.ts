@@ -56,6 +56,17 @@ describe('local storage', () => {
     await writer.abort();
   });
 
+  it.each(['a file in its place', 'a file above it'])('has no room where its folder cannot be made: %s', async (where) => {
+    const parent = join(folder, '..');
+    await writeFile(join(parent, 'occupied'), '');
+    const blocked = createLocalStorage({ folder: join(parent, 'occupied', ...(where === 'a file above it' ? ['uploads'] : [])) });
+    await expect(blocked.create(ROOM)).rejects.toMatchObject({
+      code: 'insufficient-storage',
+      details: { detail: 'The folder for uploads cannot be written.' },
+      cause: { code: where === 'a file above it' ? 'ENOTDIR' : 'EEXIST' },
+    });
+  });
+
   it('knows nothing of what is not there, and does not leave its folder', async () => {
     const ref = 'f'.repeat(32);
     expect([await storage.size(ref), await storage.readRange(ref, 0, 1)]).toEqual([null, null]);

@@ -8,6 +8,8 @@ import type { StorageWriter, UploadStorage } from './upload-storage.ts';
 const REF_PATTERN = /^[0-9a-f]{32}$/;
 const UNFINISHED_SUFFIX = '.part';
 const NO_ROOM_CODES: readonly unknown[] = ['ENOSPC', 'EDQUOT', 'EFBIG'];
+/** The folder cannot be made or written: it belongs to somebody else, is read-only, or there is something else in its place. */
+const NO_PLACE_CODES: readonly unknown[] = ['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'EIO'];
 /** Names a sweep asks about at once. */
 const SWEEP_BATCH = 500;
 
@@ -50,7 +52,7 @@ async function createWriter(folder: string, bytesMax: number): Promise<StorageWr
     commit: async () => {
       await withRoom(handle.sync());
       await close();
-      await rename(unfinished, path);
+      await withRoom(rename(unfinished, path));
       await syncFolder(folder);
     },
     abort: async () => {
@@ -124,7 +126,9 @@ async function withRoom<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {
-    if (!NO_ROOM_CODES.includes((error as { code?: unknown }).code)) throw error;
-    throw new AppError('insufficient-storage', {}, { cause: error });
+    const { code } = error as { code?: unknown };
+    if (NO_ROOM_CODES.includes(code)) throw new AppError('insufficient-storage', {}, { cause: error });
+    if (!NO_PLACE_CODES.includes(code)) throw error;
+    throw new AppError('insufficient-storage', { detail: 'The folder for uploads cannot be written.' }, { cause: error });
   }
 }

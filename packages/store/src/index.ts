@@ -55,6 +55,7 @@ export { OUTPUTS_BYTES_MAX, readOutputs } from './flows/read-outputs.ts';
 export { isCondemned, markAlone, quarantinePhase, SUSPECT_CRASHES } from './flows/quarantine.ts';
 export { releasePhases } from './flows/release-phases.ts';
 export type { PhaseRelease, ReleaseOutcome } from './flows/release-phases.ts';
+export { rerunPhase, type RerunOutcome } from './flows/rerun-phase.ts';
 export { retryFlow } from './flows/retry-flow.ts';
 export { deliverKept, readSignal, sendSignal, undeliveredSignals } from './flows/signals.ts';
 export type { NewSignal, SignalOutcome } from './flows/signals.ts';

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { startProcess } from '@millrace/testing';
 import { createDatabase, type Database } from './database.ts';
@@ -94,12 +95,58 @@ describe('migrate', () => {
 });
 
 describe('npm run migrate', () => {
-  it.each(['http://127.0.0.1/x', 'nothing'])('ends with exit code 78 and one clear line when DATABASE_URL is %s', async (wrong) => {
-    const migrating = startProcess('packages/store/src/migrate-main.ts', { env: { DATABASE_URL: wrong } });
+  const start = (env: Record<string, string>) => startProcess('packages/store/src/migrate-main.ts', { env });
+
+  it.each([
+    [{ DATABASE_URL: 'http://127.0.0.1/x' }, 'DATABASE_URL: must be a URL'],
+    [{ DATABASE_URL: 'nothing' }, 'DATABASE_URL: must be a URL'],
+    [{ DATABASE_URL: 'postgres://127.0.0.1/x', MILLRACE_PROT: '1' }, 'MILLRACE_PROT: is not a known variable, did you mean MILLRACE_PORT?'],
+  ])('ends with exit code 78 and one clear message with %j', async (env, message) => {
+    const migrating = start(env);
     expect(await migrating.exited).toBe(78);
     expect(migrating.logs.map((entry) => entry.msg)).toEqual([
-      expect.stringContaining('DATABASE_URL must be the URL of a PostgreSQL database'),
+      'migrate: the configuration has 1 fault(s):',
+      expect.stringContaining(message),
     ]);
+  });
+
+  it('brings the schema up to date, says so, and ends with 0, without Redis', async () => {
+    const migrating = start({ DATABASE_URL: url, MILLRACE_SELFTEST: '1' });
+    expect(await migrating.exited).toBe(0);
+    expect(migrating.logs).toMatchObject([{ msg: 'schema migrated', applied: expect.arrayContaining(['0001_foundation.sql']) }]);
+    expect(await exists('selftest_ledger')).toBe(true);
+    const again = start({ DATABASE_URL: url });
+    expect([await again.exited, again.logs[0]?.msg]).toEqual([0, 'schema is up to date']);
+  });
+
+  it('waits while PostgreSQL is away, goes on when it is there, and ends with 0 when it is told to stop', async () => {
+    const gate = createServer((socket) => socket.destroy());
+    await new Promise<void>((resolve) => gate.listen(0, '127.0.0.1', resolve));
+    const { port } = gate.address() as AddressInfo;
+    await new Promise((resolve) => gate.close(resolve));
+    const behind = new URL(url);
+    const server = { host: behind.hostname, port: Number(behind.port) };
+    behind.host = `127.0.0.1:${port}`;
+    const [waiting, stopped] = [start({ DATABASE_URL: behind.href }), start({ DATABASE_URL: behind.href })];
+    await Promise.all([waiting, stopped].map((one) => one.logged((entry) => entry.msg === 'PostgreSQL is not available, waiting for it')));
+    stopped.signal('SIGTERM');
+    expect(await stopped.exited).toBe(0);
+    const relay = createServer((socket) => {
+      const upstream = connect(server);
+      socket.pipe(upstream).pipe(socket);
+      for (const end of [socket, upstream]) end.on('error', () => socket.destroy());
+    });
+    await new Promise<void>((resolve) => relay.listen(port, '127.0.0.1', resolve));
+    expect(await waiting.exited).toBe(0);
+    relay.close();
+    expect(await schemaVersion(database.main)).toBeGreaterThan(0);
+  });
+
+  it('ends with 1 and the reason when waiting would not help', async () => {
+    await rows('CREATE SCHEMA millrace CREATE TABLE attempts (mine int)');
+    const migrating = start({ DATABASE_URL: url });
+    expect(await migrating.exited).toBe(1);
+    expect(migrating.logs.map((entry) => entry.msg)).toEqual([expect.stringMatching(/^migrate: migration \S+ failed: .*attempts/)]);
   });
 });
 

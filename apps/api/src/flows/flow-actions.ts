@@ -9,6 +9,7 @@ import {
   type LoggedEvent,
   type NewFlowPause,
   type NewSignal,
+  type RerunOutcome,
   type ResumeOutcome,
   type SignalOutcome,
 } from '@millrace/store';
@@ -17,6 +18,7 @@ import type { FlowTarget } from '../routes/flow-routes.ts';
 export type FlowActions = {
   cancelFlow(target: FlowTarget & { by: string }): Promise<FlowActionOutcome>;
   retryFlow(target: FlowTarget): Promise<FlowActionOutcome>;
+  rerunPhase(target: FlowTarget & { phase: string }): Promise<RerunOutcome>;
   sendSignal(signal: NewSignal): Promise<SignalOutcome>;
   pauseFlow(pause: NewFlowPause): Promise<FlowActionOutcome>;
   resumeFlow(target: FlowTarget & { by: string }): Promise<ResumeOutcome>;
@@ -31,7 +33,7 @@ export type FlowActionsDeps = FlowActions & {
 
 /** @param deps the store's own actions, and where to announce them */
 export function createFlowActions(deps: FlowActionsDeps): FlowActions {
-  const announce = (outcome: FlowActionOutcome | SignalOutcome, control?: ControlMessage) => {
+  const announce = (outcome: FlowActionOutcome | RerunOutcome | SignalOutcome, control?: ControlMessage) => {
     if (outcome.kind !== 'done' && outcome.kind !== 'sent') return;
     const published = [
       deps.updates.publishEvents(messagesOf(outcome.events)),
@@ -49,6 +51,11 @@ export function createFlowActions(deps: FlowActionsDeps): FlowActions {
     },
     retryFlow: async (target) => {
       const outcome = await deps.retryFlow(target);
+      announce(outcome);
+      return outcome;
+    },
+    rerunPhase: async (target) => {
+      const outcome = await deps.rerunPhase(target);
       announce(outcome);
       return outcome;
     },

@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import type { CreatedFlow, NewFlow } from '@millrace/store';
 import { createFlowIntake, slicesOf, type FlowOrder } from './flow-intake.ts';
 
-function order(phaseCount = 1): FlowOrder {
+function order(phaseCount = 1, inputLength = 2): FlowOrder {
   const phases = Array.from({ length: phaseCount }, (_, index) => ({
     name: `p${index}`,
     needs: [],
@@ -19,7 +19,7 @@ function order(phaseCount = 1): FlowOrder {
       createdBy: 'k',
       name: 'f',
       version: 1,
-      inputJson: '{}',
+      inputJson: inputLength === 2 ? '{}' : JSON.stringify('x'.repeat(inputLength - 2)),
       tags: {},
       priority: 50,
       runAt: null,
@@ -29,13 +29,14 @@ function order(phaseCount = 1): FlowOrder {
   };
 }
 
-function setUp({ hasRoom = true, fail }: { hasRoom?: boolean; fail?: Error } = {}) {
+function setUp({ hasRoom = true, fail, refuse }: { hasRoom?: boolean; fail?: Error; refuse?(flow: NewFlow): boolean } = {}) {
   const statements: NewFlow[][] = [];
   const sent: string[] = [];
   const intake = createFlowIntake({
     createFlows: (flows) => {
       statements.push([...flows]);
       if (fail !== undefined) return Promise.reject(fail);
+      if (refuse !== undefined && flows.some(refuse)) return Promise.reject(Object.assign(new Error('bad value'), { code: '22P05' }));
       return Promise.resolve(
         flows.map((flow, index): CreatedFlow => ({
           kind: 'created',
@@ -98,7 +99,34 @@ describe('the flow intake', () => {
   });
 
   it('lets no statement grow beyond 20,000 phases, but for a flow that is that wide by itself', () => {
-    const slices = slicesOf([order(15_000), order(6_000), order(14_000), order(20_000), order(1)]);
-    expect(slices.map((slice) => slice.map(({ draft }) => draft.phases.length))).toEqual([[15_000], [6_000, 14_000], [20_000], [1]]);
+    const slices = slicesOf([order(15_000), order(6_000), order(13_990), order(20_000), order(1)]);
+    expect(slices.map((slice) => slice.map(({ draft }) => draft.phases.length))).toEqual([[15_000], [6_000, 13_990], [20_000], [1]]);
+  });
+
+  it('lets no statement carry more than 8 MiB of inputs, whether they come together or one by one', async () => {
+    const { intake, statements } = setUp();
+    const orders = Array.from({ length: 20 }, () => order(1, 1024 * 1024));
+    await intake.createMany(orders, never);
+    await Promise.all(orders.map((one) => intake.createOne(one, never)));
+    expect(statements.map((flows) => flows.length)).toEqual([7, 7, 6, 7, 7, 6]);
+  });
+
+  it('refuses for now what would wait behind too many large inputs', async () => {
+    const { intake } = setUp();
+    const settled = await Promise.allSettled(Array.from({ length: 200 }, () => intake.createOne(order(1, 1024 * 1024), never)));
+    const refused = settled.filter((one) => one.status === 'rejected');
+    expect(refused.length).toBeGreaterThan(50);
+    expect(refused[0]?.reason).toMatchObject({ code: 'dependency-unavailable' });
+  });
+
+  it('commits nothing twice when one flow of a batch is refused by the database', async () => {
+    const { intake, statements } = setUp({ refuse: (flow) => flow.inputJson === '13' });
+    const orders = Array.from({ length: 30 }, (_, n) => ({ ...order(4_000), draft: { ...order(4_000).draft, inputJson: String(n) } }));
+    const settled = await Promise.allSettled(orders.map((one) => intake.createOne(one, never)));
+    expect(settled.flatMap((one, n) => (one.status === 'rejected' ? [n] : []))).toEqual([13]);
+    const committed = statements.filter((flows) => !flows.some((flow) => flow.inputJson === '13')).flat();
+    expect(committed.map((flow) => Number(flow.inputJson)).toSorted((a, b) => a - b)).toEqual(
+      Array.from({ length: 30 }, (_, n) => n).filter((n) => n !== 13),
+    );
   });
 });

@@ -45,6 +45,10 @@ export type FlowIntakeDeps = {
 const BATCH_MAX = 500;
 /** Phases of one statement; a wider flow goes alone. Keeps a statement of wide flows within its time limit. */
 const PHASES_PER_STATEMENT_MAX = 20_000;
+/** Inputs of one statement in characters; a larger one goes alone. Bounds what one statement takes in memory here and in the server. */
+const INPUTS_PER_STATEMENT_MAX = 8 * 1024 * 1024;
+/** So many full statements may wait. */
+const STATEMENTS_PENDING_MAX = 16;
 const IN_FLIGHT_MAX = 4;
 /** Each is a transaction that may wait for another start of the same key: they must not take the connections that reads need. */
 const DEDUPED_IN_FLIGHT_MAX = 2;
@@ -85,6 +89,10 @@ function createBatcher(write: Write, inFlightMax: number) {
     batchMax: BATCH_MAX,
     inFlightMax,
     pendingMax: PENDING_MAX,
+    // A batch must be one statement: what is sent again because of a bad item must not be committed in part.
+    weigh: ({ draft }) => shareOf(draft),
+    weightMax: 1,
+    pendingWeightMax: STATEMENTS_PENDING_MAX,
     isItemFault: isDataFault,
     send: (items) => sendBatch(items, write),
   });
@@ -137,30 +145,34 @@ async function writeBoth(deps: FlowIntakeDeps, orders: readonly FlowOrder[]): Pr
 async function sendBatch(items: readonly Item[], write: Write): Promise<(StartedFlow | undefined)[]> {
   const wanted = items.filter((item) => !item.isAbandoned());
   const created = new Map<Item, StartedFlow>();
-  for (const slice of slicesOf(wanted)) {
-    const outcomes = await write(slice);
-    for (const [index, item] of slice.entries()) {
-      const outcome = outcomes[index];
-      if (outcome !== undefined) created.set(item, outcome);
-    }
+  const outcomes = wanted.length === 0 ? [] : await write(wanted);
+  for (const [index, item] of wanted.entries()) {
+    const outcome = outcomes[index];
+    if (outcome !== undefined) created.set(item, outcome);
   }
   return items.map((item) => created.get(item));
 }
 
+type Sized = { phases: readonly unknown[]; inputJson: string };
+
+/** How much of a statement's room a flow takes, at most. */
+function shareOf({ phases, inputJson }: Sized): number {
+  return phases.length / PHASES_PER_STATEMENT_MAX + inputJson.length / INPUTS_PER_STATEMENT_MAX;
+}
+
 /** Cuts orders into runs that fit one statement, in order. */
-export function slicesOf<Order extends { draft: { phases: readonly unknown[] } }>(orders: readonly Order[]): Order[][] {
+export function slicesOf<Order extends { draft: Sized }>(orders: readonly Order[]): Order[][] {
   const slices: Order[][] = [];
   let current: Order[] = [];
-  let phaseCount = 0;
+  let share = 0;
   for (const order of orders) {
-    const full = current.length >= BATCH_MAX || phaseCount + order.draft.phases.length > PHASES_PER_STATEMENT_MAX;
-    if (full && current.length > 0) {
+    share += shareOf(order.draft);
+    if (current.length > 0 && (share > 1 || current.length >= BATCH_MAX)) {
       slices.push(current);
       current = [];
-      phaseCount = 0;
+      share = shareOf(order.draft);
     }
     current.push(order);
-    phaseCount += order.draft.phases.length;
   }
   if (current.length > 0) slices.push(current);
   return slices;

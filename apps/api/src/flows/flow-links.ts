@@ -5,7 +5,14 @@ export type FlowLinks = AcceptedFlow['links'];
 
 export function flowLinks(id: string): FlowLinks {
   const self = `/v1/flows/${id}`;
-  return { self, events: `${self}/events`, progress: `${self}/progress`, cancel: `${self}/cancel`, retry: `${self}/retry` };
+  return {
+    self,
+    events: `${self}/events`,
+    progress: `${self}/progress`,
+    cancel: `${self}/cancel`,
+    retry: `${self}/retry`,
+    runPhase: `${self}/phases/{phase}/run`,
+  };
 }
 
 /** The refusal of a start whose dedupe key another flow has. */

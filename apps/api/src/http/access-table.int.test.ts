@@ -22,7 +22,11 @@ beforeAll(async () => {
 afterAll(() => api.stop());
 
 function askRoute(route: Route, key: string | null): Promise<Answer> {
-  const path = route.path.replaceAll('{id}', NO_ID).replaceAll('{name}', 'unknown_name').replaceAll('{file}', 'unknown.txt');
+  const path = route.path
+    .replaceAll('{id}', NO_ID)
+    .replaceAll('{name}', 'unknown_name')
+    .replaceAll('{file}', 'unknown.txt')
+    .replaceAll('{phase}', 'unknown');
   return ask(api, { method: route.method.toUpperCase(), path, key });
 }
 

@@ -14,6 +14,7 @@ export const ACCESS_TABLE = {
   readFlow: 'viewer',
   cancelFlow: 'operator',
   retryFlow: 'operator',
+  rerunPhase: 'operator',
   sendSignal: 'operator',
   answerCallback: 'callback-token',
   pauseFlow: 'operator',

@@ -261,6 +261,51 @@ describe('addresses and methods are refused:', () => {
   });
 });
 
+describe('a cursor that is none', () => {
+  it.each([
+    '/v1/datasets/nowhere/rows',
+    `/v1/imports/${UNKNOWN_ID}/rejects`,
+    `/v1/schedules/${UNKNOWN_ID}/fires`,
+    `/v1/flows/${UNKNOWN_ID}/events`,
+  ])('is told before %s is looked for', async (path) => {
+    const answer = await ask(api, { path: `${path}?cursor=none` });
+    expect({ status: answer.status, code: answer.json['code'] }).toEqual({ status: 400, code: 'invalid-cursor' });
+    expect((await ask(api, { path })).status).toBe(404);
+  });
+});
+
+describe('an Accept header that rules out every answer', () => {
+  const refused = (answer: { status: number; json: Record<string, unknown> }) => ({ status: answer.status, code: answer.json['code'] });
+  const none = { status: 406, code: 'not-acceptable' };
+
+  it.each([
+    ['GET', '/v1/flows', 'text/html'],
+    ['GET', '/v1/flows', 'text/event-stream'],
+    ['GET', `/v1/flows/${UNKNOWN_ID}/events`, 'text/csv'],
+    ['GET', `/v1/imports/${UNKNOWN_ID}/rejects`, 'text/event-stream'],
+    ['POST', '/v1/flows', 'application/xml'],
+    ['POST', `/v1/flows/${UNKNOWN_ID}/cancel`, 'application/json;q=0'],
+  ])('%s %s with %s', async (method, path, accept) => {
+    const answer = await ask(api, { method, path, headers: { accept } });
+    expect([refused(answer), answer.headers['content-type']]).toEqual([none, 'application/problem+json']);
+  });
+
+  it('is found after the key and the method, and before the body', async () => {
+    const headers = { accept: 'text/html', 'content-type': 'text/plain' };
+    expect((await ask(api, { path: '/v1/flows', key: null, headers })).status).toBe(401);
+    expect((await ask(api, { method: 'PATCH', path: '/v1/flows', headers })).status).toBe(405);
+    expect(refused(await ask(api, { method: 'POST', path: '/v1/flows', headers, body: '{' }))).toEqual(none);
+    expect((await post(api, '/v1/flows', { json: { flow: 'test.one', input: {} }, headers: { ...headers, accept: '*/*' } })).status).toBe(
+      415,
+    );
+  });
+
+  it('is no matter where there is no content, and below other paths', async () => {
+    expect((await ask(api, { method: 'DELETE', path: '/v1/datasets/none', headers: { accept: 'text/html' } })).status).toBe(404);
+    expect((await ask(api, { path: '/health/live', headers: { accept: 'text/html' } })).status).toBe(200);
+  });
+});
+
 describe('what looks odd but is fine is accepted:', () => {
   it.each([
     ['a byte order mark', Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), Buffer.from(GOOD)])],
@@ -286,10 +331,13 @@ describe('what looks odd but is fine is accepted:', () => {
     expect(answer.status).toBe(202);
   });
 
-  it('Accept: text/html gets JSON', async () => {
-    const answer = await ask(api, { path: '/v1/flows', headers: { accept: 'text/html' } });
-    expect({ status: answer.status, type: answer.headers['content-type'] }).toEqual({ status: 200, type: 'application/json' });
-  });
+  it.each(['*/*', 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8', 'application/*', 'application/problem+json', 'json'])(
+    'Accept: %s gets JSON',
+    async (accept) => {
+      const answer = await ask(api, { path: '/v1/flows', headers: { accept } });
+      expect({ status: answer.status, type: answer.headers['content-type'] }).toEqual({ status: 200, type: 'application/json' });
+    },
+  );
 
   it('forged forwarding headers change nothing', async () => {
     const answer = await post(api, '/v1/flows', {

@@ -2,24 +2,15 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { preferredOverJson } from './input/accept.ts';
 import type { RawExchange } from './route.ts';
 
 /** Long enough for PostgreSQL to sort a big table before the first byte. */
 const SILENCE_MS_MAX = 120_000;
 
-/** The one of `types` that Accept names and prefers to application/json; undefined when there is none. Wildcards mean JSON. */
+/** The one of `types` that Accept names and prefers to application/json; undefined when there is none. */
 export function preferredDownload<Type extends string>({ accept }: IncomingHttpHeaders, types: readonly Type[]): Type | undefined {
-  if (accept === undefined) return undefined;
-  const qualities = new Map(accept.split(',').map((range) => parseRange(range)));
-  const quality = (type: string) => qualities.get(type) ?? 0;
-  const [best] = types.toSorted((a, b) => quality(b) - quality(a));
-  return best !== undefined && quality(best) > 0 && quality(best) >= quality('application/json') ? best : undefined;
-}
-
-function parseRange(range: string): [string, number] {
-  const [type = '', ...parameters] = range.split(';').map((part) => part.trim().toLowerCase());
-  const quality = Number(parameters.find((parameter) => parameter.startsWith('q='))?.slice(2) ?? 1);
-  return [type, Number.isNaN(quality) ? 0 : quality];
+  return preferredOverJson(accept, types);
 }
 
 export type Download = {

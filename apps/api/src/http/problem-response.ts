@@ -82,5 +82,7 @@ export function escapedJson(value: unknown): string {
 function report(failure: AppError, context: ProblemContext): void {
   const line = { err: failure.cause ?? failure, requestId: context.requestId, code: failure.code };
   if (failure.code === 'internal') context.log.error(line, 'request failed');
+  // Nobody but the operator can mend it, and he hears of it here first.
+  else if (failure.code === 'insufficient-storage') context.log.error(line, 'there is no room for what was sent');
   else context.log.debug(line, 'request could not be served');
 }

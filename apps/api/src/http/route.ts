@@ -103,3 +103,8 @@ export function definePublicRoute<const Query extends z.ZodObject | undefined = 
 ): Route {
   return spec as unknown as Route;
 }
+
+/** The media types of an answer. Empty when it has no content. */
+export function mediaTypesOf({ contentTypes, schema }: RouteResponse): readonly string[] {
+  return contentTypes ?? (schema === undefined ? [] : ['application/json']);
+}

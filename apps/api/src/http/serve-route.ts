@@ -1,16 +1,18 @@
 // One request on a known path, step by step in the promised order: method, role, media type and size, parse, validation, id, handler.
+import type { IncomingHttpHeaders } from 'node:http';
 import { AppError, isUuid, LIMITS, roleAllows, type Principal } from '@millrace/shared';
 import { z } from 'zod';
 import { ACCESS_TABLE, type Access } from './access-table.ts';
 import type { Exchange } from './exchange.ts';
-import { isLoopback } from './find-caller.ts';
+import { isApiPath, isLoopback } from './find-caller.ts';
+import { requireAcceptable } from './input/accept.ts';
 import { requireMediaType } from './input/media-type.ts';
 import { parseJson } from './input/parse-json.ts';
 import { parseQuery } from './input/parse-query.ts';
 import { readBatch } from './input/read-batch.ts';
 import { declaredLength, readBody, requireLengthWithin } from './input/read-body.ts';
 import { validate } from './input/validate.ts';
-import type { ApiReply, ApiRequest, Route, RouteBody } from './route.ts';
+import { mediaTypesOf, type ApiReply, type ApiRequest, type Route, type RouteBody } from './route.ts';
 
 const JSON_TYPES = ['application/json'] as const;
 const EVENT_STREAM = 'text/event-stream';
@@ -59,6 +61,7 @@ export function requireAccess(access: Access, exchange: Exchange): void {
 /** Everything after the route is known. Undefined when the handler answered by itself. @throws AppError for every problem */
 export async function serveRoute({ route, exchange, params }: RouteCall): Promise<ApiReply | void> {
   requireAccess(ACCESS_TABLE[route.operationId], exchange);
+  requireReadable(route, exchange.req.headers);
   if (route.deadline === 'none') exchange.liftDeadline();
   const raw =
     route.body?.kind === 'json' || route.body?.kind === 'batch' ? await readParsed(route.body, exchange) : await skipBody(route, exchange);
@@ -79,6 +82,13 @@ export async function serveRoute({ route, exchange, params }: RouteCall): Promis
     raw: { req: exchange.req, res: exchange.res },
   };
   return route.handler(request);
+}
+
+// What lies beside /v1 is for browsers and probes, which take what they get.
+function requireReadable(route: Route, { accept }: IncomingHttpHeaders): void {
+  if (accept === undefined || accept === '*/*' || accept === 'application/json' || !isApiPath(route.path)) return;
+  const answers = Object.entries(route.responses).filter(([status]) => Number(status) < 300);
+  requireAcceptable(accept, [...new Set(answers.flatMap(([, response]) => mediaTypesOf(response)))]);
 }
 
 async function readParsed(body: Extract<RouteBody, { kind: 'json' | 'batch' }>, exchange: Exchange): Promise<unknown> {

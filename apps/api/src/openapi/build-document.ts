@@ -2,7 +2,8 @@
 import { ERROR_TABLE, problemSchema, type ErrorCode } from '@millrace/shared';
 import { z } from 'zod';
 import { ACCESS_TABLE, type Access } from '../http/access-table.ts';
-import type { Route, RouteBody, RouteResponse } from '../http/route.ts';
+import { isApiPath } from '../http/find-caller.ts';
+import { mediaTypesOf, type Route, type RouteBody, type RouteResponse } from '../http/route.ts';
 import { createSchemaCollector, type JsonSchema, type SchemaCollector } from './schema-collector.ts';
 
 export type OpenApiDocument = {
@@ -151,7 +152,7 @@ function successes(route: Route, schemas: SchemaCollector): Record<string, unkno
 
 function success(response: RouteResponse, schemas: SchemaCollector): unknown {
   const schema = response.schema === undefined ? undefined : schemas.reference(response.schema, 'output');
-  const types = response.contentTypes ?? (schema === undefined ? [] : ['application/json']);
+  const types = mediaTypesOf(response);
   const headers = Object.entries({ 'X-Request-Id': 'Id of this request, for support', ...response.headers });
   return {
     description: response.description,
@@ -169,6 +170,9 @@ export function problemCodes(route: Route): ErrorCode[] {
     ...new Set([
       ...COMMON_ERRORS,
       ...(access === 'public' ? [] : access === 'callback-token' ? (['unauthorized'] as const) : KEY_ERRORS),
+      ...(isApiPath(route.path) && Object.values(route.responses).some((response) => mediaTypesOf(response).length > 0)
+        ? (['not-acceptable'] as const)
+        : []),
       ...(route.query === undefined ? [] : QUERY_ERRORS),
       ...(route.body?.kind === 'json' || route.body?.kind === 'batch' ? BODY_ERRORS : []),
       ...(route.path.includes('{') ? (['not-found'] as const) : []),

@@ -141,6 +141,9 @@ function deleteRoute({ database }: DatasetRoutesDeps): Route {
   });
 }
 
+/** Where a page of rows begins. A dataset that was made anew under its name is another one. */
+type RowPosition = { dataset: string; after: readonly string[] };
+
 function rowsRoute({ database, cursors }: DatasetRoutesDeps): Route {
   return defineRoute({
     method: 'get',
@@ -163,12 +166,15 @@ function rowsRoute({ database, cursors }: DatasetRoutesDeps): Route {
     errors: ['not-found', 'invalid-cursor'],
     handler: async (request) => {
       const { query, headers, raw } = request;
+      const scope = { workspace: request.principal.workspace, list: 'rows', filter: request.params['name'] };
+      const position = query.cursor === undefined ? null : (JSON.parse(await cursors.decode(scope, query.cursor)) as RowPosition);
       const dataset = await requireDataset(database, request);
+      if (position !== null && position.dataset !== dataset.id) throw new AppError('invalid-cursor');
       if (wantsCsv(headers)) return sendCsv(raw, dataset.name, () => exportRows(database, dataset));
-      const scope = { workspace: dataset.workspace, list: 'rows', filter: dataset.id };
-      const after = query.cursor === undefined ? null : (JSON.parse(await cursors.decode(scope, query.cursor)) as string[]);
-      const page = await readRows(database.main, dataset, { after, limit: query.limit });
-      const nextCursor = page.position === null ? null : await cursors.encode(scope, JSON.stringify(page.position));
+      const page = await readRows(database.main, dataset, { after: position?.after ?? null, limit: query.limit });
+      const next = (after: readonly string[]) =>
+        cursors.encode(scope, JSON.stringify({ dataset: dataset.id, after } satisfies RowPosition));
+      const nextCursor = page.position === null ? null : await next(page.position);
       // Rows are JSON already, with every digit.
       const body = `{"items":[${page.json.join(',')}],"nextCursor":${JSON.stringify(nextCursor)}}`;
       return { status: 200, body, headers: { 'content-type': 'application/json' } };

@@ -218,6 +218,51 @@ describe('POST /v1/flows/{id}/retry', () => {
   });
 });
 
+describe('POST /v1/flows/{id}/phases/{phase}/run', () => {
+  const end = async (id: string, status: string) => {
+    await api.database.main.query("UPDATE millrace.phases SET status = 'completed', output = '1' WHERE flow_id = $1", [id]);
+    await api.database.main.query('UPDATE millrace.flows SET status = $2, phases_open = 0, finished_at = now() WHERE id = $1', [
+      id,
+      status,
+    ]);
+  };
+  const rerun = (id: string, phase: string, options = {}) =>
+    ask(api, { method: 'POST', path: `/v1/flows/${id}/phases/${phase}/run`, ...options });
+
+  it('opens a new run of an ended flow with that phase and what depends on it', async () => {
+    const id = await startOne();
+    await end(id, 'completed');
+    const again = await rerun(id, 'second');
+    expect({ status: again.status, location: again.headers.location }).toEqual({ status: 202, location: `/v1/flows/${id}` });
+    expect(again.json).toMatchObject({ status: 'queued', run: 2, outputs: { first: 1 }, finishedAt: null });
+    expect((again.json['phases'] as { status: string }[]).map((phase) => phase.status)).toEqual(['completed', 'queued']);
+    expect(await rerun(id, 'second')).toMatchObject({ status: 409, json: { code: 'invalid-state', detail: 'The flow is queued.' } });
+  });
+
+  it('refuses a cancelled flow, and names what is needed and missing', async () => {
+    const cancelled = await startOne();
+    await ask(api, { method: 'POST', path: `/v1/flows/${cancelled}/cancel` });
+    expect(await rerun(cancelled, 'first')).toMatchObject({ status: 409, json: { detail: 'The flow is cancelled.' } });
+    const failed = await startOne();
+    await end(failed, 'failed');
+    await api.database.main.query("UPDATE millrace.phases SET status = 'failed' WHERE flow_id = $1 AND name = 'first'", [failed]);
+    expect(await rerun(failed, 'second')).toMatchObject({
+      status: 409,
+      json: { code: 'invalid-state', detail: 'Needed phases have not come to a good end: first (failed).' },
+    });
+  });
+
+  it('answers 404 for an unknown phase whatever the flow does, and for what belongs to others', async () => {
+    const id = await startOne();
+    expect((await rerun(id, 'third')).status).toBe(404);
+    await end(id, 'completed');
+    expect((await rerun(id, '%F0%9F%90%89')).status).toBe(404);
+    const key = await api.newKey({ workspace: 'rerunning', role: 'operator' });
+    expect((await rerun(id, 'first', { key })).status).toBe(404);
+    expect((await ask(api, { path: `/v1/flows/${id}` })).json['run']).toBe(1);
+  });
+});
+
 describe('progress', () => {
   it('shows the latest report of each phase, in the flow and by itself', async () => {
     const id = await startOne();

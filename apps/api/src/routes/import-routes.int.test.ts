@@ -90,6 +90,24 @@ describe('datasets and imports over REST', () => {
     expect((await put('table_pkey', { columns: [sku], key: ['sku'] })).status).toBe(201);
   });
 
+  it('does not go on with a cursor in a dataset that was made anew', async () => {
+    const make = async () => {
+      await put('renewed', { columns: [sku], key: ['sku'] });
+      await api.database.main.query(
+        "INSERT INTO data_default.renewed (sku, _import_id, _line) VALUES ('a', gen_random_uuid(), 2), ('b', gen_random_uuid(), 3)",
+      );
+    };
+    await make();
+    const { nextCursor } = (await api.client.get<{ nextCursor: string }>('/v1/datasets/renewed/rows?limit=1')).body;
+    const next = `/v1/datasets/renewed/rows?limit=1&cursor=${nextCursor}`;
+    expect((await api.client.get(next)).status).toBe(200);
+    const headers = { authorization: `Bearer ${api.adminKey}` };
+    expect((await fetch(`${api.baseUrl}/v1/datasets/renewed`, { method: 'DELETE', headers })).status).toBe(204);
+    expect((await api.client.get(next)).status).toBe(404);
+    await make();
+    expect((await api.client.get(next)).body).toMatchObject({ code: 'invalid-cursor' });
+  });
+
   it('shows rows with every digit, and as CSV that a spreadsheet cannot run', async () => {
     const types = ['text', 'integer', 'bigint', 'numeric', 'double', 'boolean', 'date', 'timestamptz', 'uuid', 'inet', 'json'];
     await put('kinds', { columns: types.map((type) => ({ name: `c_${type}`, type })), key: ['c_bigint'] });

@@ -226,11 +226,12 @@ function rejectsRoute({ database, cursors }: ImportRoutesDeps): Route {
     },
     errors: ['not-found', 'invalid-cursor'],
     handler: async (request) => {
-      const found = await requireImport(database, targetOf(request));
-      if (wantsCsv(request.headers)) return sendCsv(request.raw, `rejects-${found.id}`, () => exportRejects(database, found.id));
       const { query } = request;
-      const scope = { workspace: found.workspace, list: 'rejects', filter: found.id };
+      const target = targetOf(request);
+      const scope = { workspace: target.workspace, list: 'rejects', filter: target.importId };
       const after = query.cursor === undefined ? 0 : Number(await cursors.decode(scope, query.cursor));
+      const found = await requireImport(database, target);
+      if (wantsCsv(request.headers)) return sendCsv(request.raw, `rejects-${found.id}`, () => exportRejects(database, found.id));
       const rejects = await readRejects(database.main, { importId: found.id, after, limit: query.limit + 1 });
       const items = rejects.slice(0, query.limit);
       const last = items.at(-1);

@@ -171,10 +171,10 @@ function firesRoute({ database, cursors }: ScheduleRoutesDeps): Route {
     handler: async (request) => {
       const { query } = request;
       const target = targetOf(request);
-      const { id } = await requireSchedule(database, target);
       const outcomes = query.outcome ?? null;
-      const scope = { workspace: target.workspace, list: 'schedule-fires', filter: [id, outcomes] };
+      const scope = { workspace: target.workspace, list: 'schedule-fires', filter: [target.scheduleId, outcomes] };
       const before = query.cursor === undefined ? null : await cursors.decode(scope, query.cursor);
+      await requireSchedule(database, target);
       const found = await listFires(database.main, { ...target, outcomes, before, limit: query.limit + 1 });
       const page = found.slice(0, query.limit);
       const last = page.at(-1);

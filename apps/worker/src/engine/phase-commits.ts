@@ -51,6 +51,7 @@ export type PhaseCommitsDeps = {
   log: Logger;
 };
 
+const COMPLETION_CHARS_MAX = 8 * 1024 * 1024;
 const BATCH = { batchMax: 200, inFlightMax: 2, pendingMax: 10_000 };
 /** A result is worth waiting for: while PostgreSQL is away nobody else can take the phase either. */
 const OUTAGE_WAIT_MS = 60_000;
@@ -65,6 +66,9 @@ export function createPhaseCommits(deps: PhaseCommitsDeps): PhaseCommits {
   };
   const completions = createMicroBatcher<PhaseCompletion, { committed: boolean; continued: ContinuedPhase | null }>({
     ...BATCH,
+    // Results may have a mebibyte each.
+    weigh: (completion) => completion.outputJson.length,
+    weightMax: COMPLETION_CHARS_MAX,
     isItemFault: isDataFault,
     send: async (items) => {
       const outcome = await throughOutage(() => completePhases(deps.database.hot, items, { dispatch: true, leaseMs: deps.leaseMs }));

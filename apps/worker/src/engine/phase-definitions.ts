@@ -1,4 +1,5 @@
 // Finds the code for a claimed phase: the definition of its flow in the flow's version, and the phase made for its input.
+import { deepFreeze } from '@millrace/shared';
 import { phaseTable, type FlowRegistry, type PhaseDefinition, type RunDefinition } from '@millrace/sdk';
 import type { ClaimedPhase } from '@millrace/store';
 import type { HttpPhases } from './http/http-phases.ts';
@@ -20,7 +21,8 @@ export function createPhaseDefinitions(registry: FlowRegistry, http: HttpPhases)
   const prepare = (phase: ClaimedPhase, definition: NonNullable<ReturnType<FlowRegistry['get']>>): Prepared => {
     const known = cache.get(phase.flowId);
     if (known !== undefined) return known;
-    const input = definition.input.parse(phase.input);
+    // All phases of the flow that run here get this one value: what one of them changed, the others would see.
+    const input = deepFreeze(definition.input.parse(phase.input));
     const prepared = { input, table: phaseTable(definition, input) };
     const oldest = cache.keys().next();
     if (cache.size >= CACHED_FLOWS_MAX && oldest.done !== true) cache.delete(oldest.value);

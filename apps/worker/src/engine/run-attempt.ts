@@ -1,6 +1,6 @@
 // One attempt at a claimed phase: finds the code, asks its condition, runs the handler, and has written how it ended.
-import { DEFAULT_RETRY, type RetryPolicy } from '@millrace/shared';
-import type { RunDefinition } from '@millrace/sdk';
+import { deepFreeze, DEFAULT_RETRY, type RetryPolicy } from '@millrace/shared';
+import { PermanentError, type RunDefinition } from '@millrace/sdk';
 import { asAppError, markAlone, OUTPUTS_BYTES_MAX, readOutputs, SUSPECT_CRASHES, type ClaimedPhase } from '@millrace/store';
 import type { Attempt, AttemptEnd, EndingAttempt, PhaseRunnerDeps } from './attempt.ts';
 import { interruptAttempt, writeCompleted, writeEnd } from './attempt-endings.ts';
@@ -52,8 +52,14 @@ async function runFound(deps: PhaseRunnerDeps, { running, found, goesOn }: Start
   if (deps.runIsolated !== undefined && isIsolated(found.definition)) return runElsewhere(deps, deps.runIsolated, { running, found });
   const needed = await neededOutputs(deps, running.phase);
   if (needed.kind !== 'read') return writeEnd(deps, { running, retry: DEFAULT_RETRY, outcome: needed });
+<<<<<<< HEAD
   const facts = { input: found.input, outputs: needed.outputs };
   const retry = retryOf(running.phase, found);
+=======
+  // A condition must not change what the handler gets, nor a handler what it will find changed or not when it is tried again.
+  const facts = { input: found.input, outputs: deepFreeze(needed.outputs) };
+  const retry: RetryPolicy = { attempts: running.phase.attemptMax, backoff: found.definition.retry?.backoff ?? DEFAULT_RETRY.backoff };
+>>>>>>> wt-rerun
   const wanted = isWanted(found, facts);
   if (wanted !== true) return endUnwanted(deps, { running, retry, goesOn }, wanted);
   const attempt = createContext(deps, running, facts);
@@ -106,11 +112,13 @@ async function neededOutputs(
   }
 }
 
-// A condition that throws fails the attempt like its handler would.
+// A condition that throws fails the attempt like its handler would. A promise would always count as true.
 function isWanted({ definition }: Found, facts: { input: unknown; outputs: Record<string, unknown> }): true | PhaseOutcome {
   if (definition.when === undefined) return true;
   try {
-    return definition.when(facts) ? true : { kind: 'completed', output: null };
+    const wanted: unknown = definition.when(facts);
+    if (typeof wanted !== 'boolean') throw new PermanentError('when must answer true or false, and at once');
+    return wanted ? true : { kind: 'completed', output: null };
   } catch (error) {
     return outcomeOfThrown(error, undefined);
   }

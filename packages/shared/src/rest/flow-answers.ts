@@ -4,7 +4,14 @@ import { FLOW_STATUSES, PHASE_STATUSES } from '../statuses.ts';
 import { instantSchema, pageOf, problemSchema } from './common.ts';
 import { flowPauseSchema } from './pauses.ts';
 
-const linksSchema = z.object({ self: z.string(), events: z.string(), progress: z.string(), cancel: z.string(), retry: z.string() });
+const linksSchema = z.object({
+  self: z.string(),
+  events: z.string(),
+  progress: z.string(),
+  cancel: z.string(),
+  retry: z.string(),
+  runPhase: z.string().meta({ description: 'With the name of a phase in the place of {phase}' }),
+});
 const instantOrNull = instantSchema.nullable();
 
 export const progressSchema = z
@@ -81,7 +88,7 @@ const headShape = {
   flow: z.string(),
   version: z.int(),
   status: z.enum(FLOW_STATUSES),
-  run: z.int().meta({ description: 'Counts from 1; a retry opens the next' }),
+  run: z.int().meta({ description: 'Counts from 1; a retry, or a phase that is run again, opens the next' }),
   workspace: z.string(),
   tags: z.record(z.string(), z.string()),
   priority: z.int(),

@@ -2,7 +2,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createStoreFixture, WORKER, type StoreFixture } from '../test-support/store-fixture.ts';
 import { endOverdueFlow, overdueFlows } from './end-overdue-flows.ts';
+import { rerunPhase } from './rerun-phase.ts';
 import { retryFlow } from './retry-flow.ts';
+import { sendSignal } from './signals.ts';
 
 let store: StoreFixture;
 beforeAll(async () => {
@@ -123,5 +125,54 @@ describe('the time limit of a flow', () => {
     const ends = await Promise.all(Array.from({ length: 8 }, () => endOne(flowId)));
     expect(ends.filter((end) => end.ended)).toHaveLength(1);
     expect((await store.story(flowId)).filter((event) => event === 'flow.failed')).toHaveLength(1);
+  });
+});
+
+describe('the time of a flow whose first phase waits for a signal', () => {
+  const signal = (flowId: string) => sendSignal(store.database, { flowId, workspace: 'default', name: 'go', bodyJson: '1', by: 'test' });
+  const waiting = async (extras: object) => {
+    const phases = [
+      { name: 'wait', needs: [], dependants: [1], attemptMax: 1, signal: 'go', waitTimeoutMs: null },
+      { name: 'work', needs: [0], dependants: [], attemptMax: 1, signal: null, waitTimeoutMs: null },
+    ];
+    return store.make([[], [0]], { extras, phases });
+  };
+
+  it('begins with the signal, and then runs out like any other', async () => {
+    const { flowId, phaseId } = await waiting({ timeoutMs: 60_000 });
+    expect((await store.sql('SELECT due_at FROM millrace.flows WHERE id = $1', [flowId]))[0]).toEqual({ due_at: null });
+    await signal(flowId);
+    await store.claim([phaseId(1)]);
+    const [row] = await store.sql<{ left: number }>(
+      'SELECT extract(epoch FROM due_at - started_at)::float8 AS left FROM millrace.flows WHERE id = $1',
+      [flowId],
+    );
+    expect(row?.left).toBeCloseTo(60, 1);
+    await set(flowId, "started_at = now() - interval '1 hour', due_at = now() - interval '59 minutes'");
+    expect(await overdue()).toContain(flowId);
+    expect(await endOne(flowId)).toMatchObject({ ended: true, running: 1, events: [{ data: { error: { code: 'timeout' } } }] });
+    await retryFlow(store.database, { flowId, workspace: 'default' });
+    expect((await store.flow(flowId)).status).toBe('queued');
+  });
+
+  it('ends its time in the queue', async () => {
+    const { flowId } = await waiting({ expiresAt: inMs(60_000) });
+    await signal(flowId);
+    expect((await store.sql('SELECT due_at FROM millrace.flows WHERE id = $1', [flowId]))[0]).toEqual({ due_at: null });
+  });
+
+  it('begins anew with the signal of a later run', async () => {
+    const { flowId, phaseId } = await waiting({ timeoutMs: 60_000 });
+    await signal(flowId);
+    await store.complete(await store.claim([phaseId(1)]));
+    await rerunPhase(store.database, { flowId, workspace: 'default', phase: 'wait' });
+    await set(flowId, "started_at = now() - interval '1 hour'");
+    expect(await overdue()).not.toContain(flowId);
+    await signal(flowId);
+    const [row] = await store.sql<{ left: number }>(
+      'SELECT extract(epoch FROM due_at - now())::float8 AS left FROM millrace.flows WHERE id = $1',
+      [flowId],
+    );
+    expect(row?.left).toBeGreaterThan(50);
   });
 });

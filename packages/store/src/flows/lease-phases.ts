@@ -4,7 +4,7 @@ import type pg from 'pg';
 export type HeldPhase = { id: string; fence: number };
 
 // A row that another transaction holds just now is being committed or released: it is skipped rather than waited for, which also
-// means that renewal can never be part of a deadlock. It still counts as alive; the next renewal finds out how that ended.
+// means that renewal can never be part of a deadlock. It is told apart: nobody else has it, but its lease was not put off.
 const RENEW = `
 WITH asked AS (
   SELECT * FROM unnest($1::uuid[], $2::bigint[]) AS a (id, fence)
@@ -18,19 +18,24 @@ WITH asked AS (
   FROM free f JOIN asked a ON a.id = f.id
   WHERE p.id = f.id AND p.id = ANY($1) AND p.fence = a.fence AND p.status = 'running'
 )
-SELECT id FROM alive`;
+SELECT a.id, EXISTS (SELECT FROM free f WHERE f.id = a.id) AS renewed FROM alive a`;
 
-/** Answers the ids whose lease is still held by this worker. The others are lost: their handlers must stop. */
+/**
+ * Phases that this worker still has, by id. `renewed`: until a whole lease from now. `busy`: as long as before, because somebody held the row
+ * just now. What is not among them is lost: its handler must stop.
+ */
+export type RenewedLeases = Map<string, 'renewed' | 'busy'>;
+
 export async function renewLeases(
   hot: pg.Pool,
   held: readonly HeldPhase[],
   lease: { worker: string; leaseMs: number },
-): Promise<Set<string>> {
-  if (held.length === 0) return new Set();
-  const result = await hot.query<{ id: string }>({
+): Promise<RenewedLeases> {
+  if (held.length === 0) return new Map();
+  const result = await hot.query<{ id: string; renewed: boolean }>({
     name: 'renew-leases',
     text: RENEW,
     values: [held.map((phase) => phase.id), held.map((phase) => phase.fence), lease.worker, lease.leaseMs],
   });
-  return new Set(result.rows.map((row) => row.id));
+  return new Map(result.rows.map((row) => [row.id, row.renewed ? 'renewed' : 'busy']));
 }

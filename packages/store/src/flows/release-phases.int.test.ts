@@ -95,7 +95,7 @@ describe('a lease that is declared lost', () => {
     await release(phases, { outcome: 'lost' });
     await store.claim([phaseId(0)], { worker: 'other' });
     expect((await store.complete(phases, 'zombie')).committed).toEqual([false]);
-    expect(await renewLeases(store.database.hot, phases, { worker: WORKER, leaseMs: 10_000 })).toEqual(new Set());
+    expect(await renewLeases(store.database.hot, phases, { worker: WORKER, leaseMs: 10_000 })).toEqual(new Map());
     expect(await store.phase(phaseId(0))).toMatchObject({ status: 'running', lease_owner: 'other', output: null });
   });
 
@@ -122,7 +122,7 @@ describe('renewal of leases', () => {
     if (held === undefined || forged === undefined || completed === undefined) throw new Error('not claimed');
     await store.complete([completed]);
     const alive = await renew([held, { ...forged, fence: forged.fence + 1 }, completed]);
-    expect(alive).toEqual(new Set([held.id]));
+    expect(alive).toEqual(new Map([[held.id, 'renewed']]));
     const remaining = async (n: number) => ((await store.phase(phaseId(n))).due_at?.getTime() ?? 0) - Date.now();
     expect(await remaining(0)).toBeGreaterThan(50_000);
     expect(await remaining(1)).toBeLessThan(11_000);
@@ -130,22 +130,27 @@ describe('renewal of leases', () => {
 
   it('is only for the worker that has the lease', async () => {
     const { phaseId } = await store.make([[]]);
-    expect(await renew(await store.claim([phaseId(0)]), 'other')).toEqual(new Set());
+    expect(await renew(await store.claim([phaseId(0)]), 'other')).toEqual(new Map());
   });
 
-  it('passes over a row that someone holds just now, without waiting, and counts it as alive', async () => {
+  it('passes over a row that someone holds just now, without waiting, and says so', async () => {
     const { phaseId } = await store.make([[], []]);
     const phases = await store.claim([phaseId(0), phaseId(1)]);
     const before = (await store.phase(phaseId(0))).due_at;
     await other.transaction(async (client) => {
       await client.query('SELECT FROM millrace.phases WHERE id = $1 FOR UPDATE', [phaseId(0)]);
-      expect(await renew(phases)).toEqual(new Set(phases.map((phase) => phase.id)));
+      expect(await renew(phases)).toEqual(
+        new Map([
+          [phaseId(0), 'busy'],
+          [phaseId(1), 'renewed'],
+        ]),
+      );
     });
     expect((await store.phase(phaseId(0))).due_at).toEqual(before);
     expect(((await store.phase(phaseId(1))).due_at?.getTime() ?? 0) - Date.now()).toBeGreaterThan(50_000);
   });
 
   it('asks nothing for nothing', async () => {
-    expect(await renew([])).toEqual(new Set());
+    expect(await renew([])).toEqual(new Map());
   });
 });

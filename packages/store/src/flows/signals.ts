@@ -136,11 +136,13 @@ export async function readSignal(
   return result.rows[0];
 }
 
+// A flow whose first phase waits begins with its signal: no claim of a worker starts its time, as it does for all others.
 async function begin(client: Queryable, flow: LockedFlow, phaseCount: number): Promise<LoggedEvent[]> {
   const before = await client.query<{ isFirst: boolean }>({
     name: 'begin-by-signal',
     text: `WITH old AS (SELECT id, status, started_at FROM millrace.flows WHERE id = $1)
            UPDATE millrace.flows f SET phases_active = f.phases_active + $2, started_at = coalesce(f.started_at, clock_timestamp()),
+                  due_at = CASE WHEN f.started_at IS NULL OR f.due_at IS NULL THEN clock_timestamp() + f.timeout_ms * interval '1 millisecond' ELSE f.due_at END,
                   status = CASE WHEN f.status = 'queued' THEN 'running' ELSE f.status END
            FROM old WHERE f.id = old.id RETURNING old.status = 'queued' OR old.started_at IS NULL AS "isFirst"`,
     values: [flow.id, phaseCount],
