@@ -39,7 +39,6 @@ export { planFlows } from './flows/starts/plan-flows.ts';
 export type { FlowPlanning, UnplannedFlow } from './flows/starts/plan-flows.ts';
 export { admitDue } from './flows/admission/admit.ts';
 export type { AdmissionOutcome } from './flows/admission/admit.ts';
-export { takeRate } from './flows/admission/admit-rates.ts';
 export { endOverdueFlow, overdueFlows } from './flows/end-overdue-flows.ts';
 export type { OverdueEnd } from './flows/end-overdue-flows.ts';
 export { failOverdueWait, failPhase } from './flows/fail-phase.ts';
