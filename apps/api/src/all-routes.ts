@@ -11,6 +11,7 @@ import {
   listFlows,
   listKeys,
   listWorkers,
+  listWorkspaces,
   pauseFlow,
   pauseQueue,
   readExplainFacts,
@@ -23,6 +24,7 @@ import {
   retryFlow,
   revokeKey,
   sendSignal,
+  setWeight,
   type Database,
 } from '@millrace/store';
 import { createFlowAcceptor } from './flows/accept-flow.ts';
@@ -46,6 +48,7 @@ import { pauseRoutes } from './routes/pause-routes.ts';
 import { queueRoutes } from './routes/queue-routes.ts';
 import { scheduleRoutes } from './routes/schedule-routes.ts';
 import { signalRoutes } from './routes/signal-routes.ts';
+import { workspaceRoutes } from './routes/workspace-routes.ts';
 import { createQueueReader } from './queues/queue-answer.ts';
 import { createImportActions } from './uploads/import-actions.ts';
 import { createUploadReceiver } from './uploads/receive-upload.ts';
@@ -75,6 +78,7 @@ export function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
     dispatch: (dispatches) => {
       deps.dispatch.send([...dispatches]);
     },
+    ring: deps.dispatch.ring,
     log,
   });
   // The busiest first: Express tries the paths one after the other.
@@ -170,6 +174,15 @@ function housekeepingPart(deps: BuildAppDeps, cursors: Cursors): Route[] {
       createKeyOnce: (key, once) => createKeyOnce(database, key, once),
       listKeys: (page) => listKeys(database.main, page),
       revokeKey: (key) => revokeKey(database.main, key),
+    }),
+    ...workspaceRoutes({
+      cursors,
+      listWorkspaces: (page) => listWorkspaces(database.main, page),
+      setWeight: async (change) => {
+        const changed = await setWeight(database.main, change);
+        await deps.dispatch.refreshWeights();
+        return changed;
+      },
     }),
     ...healthRoutes({
       readiness: deps.readiness,

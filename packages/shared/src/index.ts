@@ -49,6 +49,7 @@ export type { BatchLineBody, DedupeMode, FlowListQuery, NewFlowBody } from './re
 export { livenessSchema, readinessSchema, redisHealthSchema } from './rest/health.ts';
 export { createdKeySchema, keyListQuery, keyPageSchema, keySchema, keyScopeQuery, newKeySchema } from './rest/keys.ts';
 export type { KeyAnswer, NewKeyBody } from './rest/keys.ts';
+export { workspaceChangeSchema, workspaceListQuery, workspacePageSchema, workspaceSchema } from './rest/workspaces.ts';
 export {
   COLUMN_TYPES,
   datasetBodySchema,

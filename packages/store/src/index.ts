@@ -63,6 +63,8 @@ export { readInstance } from './instance.ts';
 export type { Instance } from './instance.ts';
 export { createKey, createKeyOnce, findKey, listKeys, revokeKey } from './keys/key-store.ts';
 export type { CreatedKey, KeyOnce, NewKey, StoredKey } from './keys/key-store.ts';
+export { listWorkspaces, readWeights, setWeight } from './workspaces/workspaces.ts';
+export type { StoredWorkspace } from './workspaces/workspaces.ts';
 export { takeFromLimits } from './limits/take-tokens.ts';
 export type { TokenAnswer, TokenRequest } from './limits/take-tokens.ts';
 export { addUsage } from './usage/add-usage.ts';
