@@ -44,14 +44,7 @@ export function createFlowDispatch({ dispatcher, windowMax, publish, readWeights
   const refreshWeights = async () => {
     weights = await readWeights();
   };
-  let failures = 0;
-  let loggedAt = Number.NEGATIVE_INFINITY;
-  const failed = (error: unknown, jobCount: number) => {
-    failures += jobCount;
-    if (performance.now() - loggedAt < FAILURE_LOG_EVERY_MS) return;
-    loggedAt = performance.now();
-    log.warn({ err: error, failures }, 'jobs could not be dispatched; they wait in PostgreSQL');
-  };
+  const { failed, failureCount } = countFailures(log);
   const batcher = createMicroBatcher<Dispatch, void>({
     batchMax: BULK_MAX,
     inFlightMax: IN_FLIGHT_MAX,
@@ -100,6 +93,20 @@ export function createFlowDispatch({ dispatcher, windowMax, publish, readWeights
         });
     },
     refreshWeights,
+    failureCount,
+  };
+}
+
+function countFailures(log: Logger) {
+  let failures = 0;
+  let loggedAt = Number.NEGATIVE_INFINITY;
+  return {
     failureCount: () => failures,
+    failed: (error: unknown, jobCount: number) => {
+      failures += jobCount;
+      if (performance.now() - loggedAt < FAILURE_LOG_EVERY_MS) return;
+      loggedAt = performance.now();
+      log.warn({ err: error, failures }, 'jobs could not be dispatched; they wait in PostgreSQL');
+    },
   };
 }
