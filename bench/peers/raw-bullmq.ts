@@ -1,36 +1,28 @@
 // The peer that does nothing but move jobs: BullMQ working off no-op jobs that are already in the queue, in a process of its own.
-// Usage: node raw-bullmq.ts <jobs> <concurrency>. Prints {"perSecond": n}.
+// Usage: node raw-bullmq.ts <jobs> <concurrency>
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
+import { addNoops } from './add-noops.ts';
+import { announceReady } from './announce-ready.ts';
+import { createDoneCounter } from './count-done.ts';
 
-const [jobCount, concurrency] = process.argv.slice(2).map(Number);
-if (jobCount === undefined || concurrency === undefined) throw new Error('usage: raw-bullmq.ts <jobs> <concurrency>');
+const [jobCount = 0, concurrency = 0] = process.argv.slice(2).map(Number);
 const connection = new Redis(process.env['REDIS_URL'] ?? '', { maxRetriesPerRequest: null });
 const queue = new Queue(`raw-${process.pid}`, { connection, prefix: '{raw}' });
-const ADD_AT_ONCE = 1_000;
-for (let added = 0; added < jobCount; added += ADD_AT_ONCE) {
-  await queue.addBulk(
-    Array.from({ length: Math.min(ADD_AT_ONCE, jobCount - added) }, (_, index) => ({
-      name: 'noop',
-      data: { id: `${added + index}` },
-      opts: { attempts: 4, backoff: { type: 'exponential', delay: 60_000 }, removeOnComplete: true },
-    })),
-  );
-}
-const finished = Promise.withResolvers<void>();
-let done = 0;
-const startedAt = performance.now();
+await addNoops(queue, { jobCount, inFlight: 1 });
+await announceReady();
+const done = createDoneCounter();
 const worker = new Worker(
   queue.name,
   () => {
-    done += 1;
-    if (done === jobCount) finished.resolve();
+    done.add(1);
     return Promise.resolve();
   },
   { connection: connection.duplicate(), prefix: '{raw}', concurrency },
 );
-await finished.promise;
-process.stdout.write(`${JSON.stringify({ perSecond: jobCount / ((performance.now() - startedAt) / 1_000) })}\n`);
-await worker.close();
-await queue.obliterate({ force: true });
-process.exit(0);
+process.on('SIGTERM', () => {
+  void worker
+    .close()
+    .then(() => queue.obliterate({ force: true }))
+    .then(() => process.exit(0));
+});

@@ -1,92 +1,67 @@
-// Durable phases per second: `selftest.chain` flows, three phases each, from the first REST request to the last commit.
-import { setTimeout as delay } from 'node:timers/promises';
-import { createTestStack, type TestStack } from '@millrace/testing';
-import { measurement, type Measurement } from '../measure.ts';
-import { runPeer } from '../run-peer.ts';
+// Durable phases per second: `selftest.chain` flows, three phases each, from the first REST request to the last commit, with one, two and
+// three worker processes, beside what else carries out jobs or steps. The machine's speed drifts: peers run before and after us.
+import { acceptFlows, allCompleted, serverTimeMs, THROUGHPUT_ENV, withOurStack } from '../our-stack.ts';
+import { besidePeer, type Measurement } from '../measure.ts';
+import { celery, sidekiq } from '../rivals/debian-queues.ts';
+import { handMade } from '../rivals/hand-made.ts';
+import { graphileWorker, graphileWorkerBatched, pgBoss, pgBossLoops } from '../rivals/postgres-queues.ts';
+import { rawBullmq } from '../rivals/raw-bullmq.ts';
+import { rivalRates, type RivalRates } from '../rivals/rival-rates.ts';
+import type { Rival } from '../rivals/rival.ts';
 import type { BenchOptions, Scenario } from '../scenario.ts';
 
 const PHASES_PER_FLOW = 3;
-const BATCH_FLOWS = 1_000;
-const RAW_CONCURRENCIES = [50, 100, 200, 300];
-/** The first is the least that the shape of the engine must reach, the goal of this project is 0.5. */
-const GOAL_RATIO = 0.5;
+const WARM_UP_FLOWS = 1_000;
+const FLOWS = { full: 15_000, quick: 1_000 };
+const WORKER_COUNTS = [1, 2, 3];
+const RIVALS = [rawBullmq, handMade, graphileWorker, graphileWorkerBatched, pgBoss, pgBossLoops, celery, sidekiq];
 
-export const phases: Scenario = { name: 'phases', about: 'durable phases per second beside raw BullMQ', run };
+export const phases: Scenario = {
+  name: 'phases',
+  about: 'durable phases per second beside raw BullMQ, a hand-made flow, graphile-worker, pg-boss, Celery and Sidekiq',
+  run,
+};
 
 async function run(options: BenchOptions): Promise<Measurement[]> {
-  const flowCount = options.quick ? 1_000 : 15_000;
-  const raw = options.peers ? await bestRaw(options, options.quick ? 3_000 : 30_000) : null;
-  const ours = await durablePhases(options, flowCount);
-  const rawAfter = options.peers ? await bestRaw(options, options.quick ? 3_000 : 30_000) : null;
-  // The machine's speed drifts: the peer runs before and after us, and its mean counts.
-  const peer = raw === null || rawAfter === null ? null : (raw + rawAfter) / 2;
-  return [
-    measurement({
-      scenario: 'phases',
-      metric: 'durable phases, REST in to last commit',
-      unit: 'phases/s',
-      ours,
-      peer,
-      peerName: 'raw BullMQ',
-      goal: GOAL_RATIO,
-    }),
-  ];
+  const rivals = RIVALS.map((create) => create(options));
+  const found: { rival: Rival; rates: RivalRates }[] = [];
+  if (options.peers)
+    for (const rival of rivals) found.push({ rival, rates: await rivalRates(rival, { options, processCounts: WORKER_COUNTS }) });
+  const ours = new Map<number, number>();
+  for (const workers of WORKER_COUNTS) ours.set(workers, await phasesPerSecond(options, workers));
+  for (const { rates } of found) await rates.again();
+  return WORKER_COUNTS.flatMap((workers) =>
+    rivals.map((rival) =>
+      besidePeer({
+        scenario: 'phases',
+        metric: `durable phases, ${workers} worker process${workers === 1 ? '' : 'es'}`,
+        unit: 'phases/s',
+        ours: ours.get(workers) ?? 0,
+        peer: found.find((entry) => entry.rival === rival)?.rates.upTo(workers) ?? null,
+        peerName: rival.name,
+        goal: rival.goal,
+      }),
+    ),
+  );
 }
 
-async function bestRaw({ redisUrl, say }: BenchOptions, jobCount: number): Promise<number> {
-  let best = 0;
-  for (const concurrency of RAW_CONCURRENCIES) {
-    const peer = await runPeer('raw-bullmq.ts', [String(jobCount), String(concurrency)], { REDIS_URL: redisUrl });
-    const perSecond = Number(peer.firstLine['perSecond']);
-    say(`raw BullMQ, concurrency ${concurrency}: ${Math.round(perSecond)} jobs/s`);
-    best = Math.max(best, perSecond);
-  }
-  return best;
-}
-
-async function durablePhases(options: BenchOptions, flowCount: number): Promise<number> {
-  const stack = await createTestStack({ servers: options, env: { MILLRACE_LOG_LEVEL: 'info', MILLRACE_FLOW_CONCURRENCY: '300' } });
-  try {
-    await stack.startApi();
-    await stack.startWorker();
-    await chainFlows(stack, BATCH_FLOWS);
-    const startedAt = performance.now();
-    await chainFlows(stack, flowCount);
-    const perSecond = (flowCount * PHASES_PER_FLOW) / ((performance.now() - startedAt) / 1_000);
-    options.say(`ours, ${flowCount} flows: ${Math.round(perSecond)} phases/s`);
+async function phasesPerSecond(options: BenchOptions, workers: number): Promise<number> {
+  const flows = { flow: 'selftest.chain', input: {}, count: options.quick ? FLOWS.quick : FLOWS.full };
+  return withOurStack(options, { workers, env: THROUGHPUT_ENV }, async (stack) => {
+    await acceptFlows(stack.client, { ...flows, count: WARM_UP_FLOWS });
+    await allCompleted(stack);
+    const startedAtMs = await serverTimeMs(stack);
+    await acceptFlows(stack.client, flows);
+    await allCompleted(stack);
+    const ended = await stack.database.database.main.query<{ phases: number; atMs: number }>(
+      `SELECT count(*)::int AS phases, extract(epoch FROM max(finished_at))::float8 * 1000 AS "atMs"
+       FROM millrace.phases WHERE status = 'completed' AND finished_at > to_timestamp($1::float8 / 1000)`,
+      [startedAtMs],
+    );
+    const { phases: phaseCount = 0, atMs = 0 } = ended.rows[0] ?? {};
+    if (phaseCount !== flows.count * PHASES_PER_FLOW) throw new Error(`${phaseCount} of ${flows.count * PHASES_PER_FLOW} phases completed`);
+    const perSecond = phaseCount / ((atMs - startedAtMs) / 1_000);
+    options.say(`ours, ${workers} worker process${workers === 1 ? '' : 'es'}: ${Math.round(perSecond)} phases/s`);
     return perSecond;
-  } finally {
-    await stack.close();
-  }
-}
-
-async function chainFlows(stack: TestStack, flowCount: number): Promise<void> {
-  const before = await completedCount(stack);
-  for (let sent = 0; sent < flowCount; sent += BATCH_FLOWS) {
-    const lines = Array.from({ length: Math.min(BATCH_FLOWS, flowCount - sent) }, () => '{"flow":"selftest.chain","input":{}}').join('\n');
-    const answer = await stack.client.send('/v1/flows/batch', {
-      method: 'POST',
-      headers: { 'content-type': 'application/x-ndjson' },
-      body: lines,
-    });
-    if (answer.status !== 202) throw new Error(`the batch was answered with ${answer.status}: ${JSON.stringify(answer.body)}`);
-  }
-  while ((await openCount(stack)) > 0) await delay(20);
-  const made = (await completedCount(stack)) - before;
-  if (made !== flowCount) throw new Error(`${made} of ${flowCount} flows completed`);
-}
-
-// Small while the backlog is: an index holds just the flows that have not completed.
-async function openCount(stack: TestStack): Promise<number> {
-  const result = await stack.database.database.main.query<{ open: boolean }>(
-    "SELECT EXISTS (SELECT FROM millrace.flows WHERE workspace = 'default' AND status NOT IN ('completed')) AS open",
-  );
-  return result.rows[0]?.open === true ? 1 : 0;
-}
-
-async function completedCount(stack: TestStack): Promise<number> {
-  const result = await stack.database.database.main.query<{ count: number }>(
-    "SELECT count(*)::int AS count FROM millrace.flows WHERE status = 'completed'",
-  );
-  return result.rows[0]?.count ?? 0;
+  });
 }

@@ -234,3 +234,17 @@ describe('while Redis is away', () => {
     });
   }, 10_000);
 });
+
+describe('a subject', () => {
+  it('is heard while somebody listens to it', async () => {
+    const other = randomUUID();
+    const subjects = [flowId, other].map((subjectId) => ({ workspace: 'default', subjectId }));
+    expect(await publisher().heard(subjects)).toEqual([false, false]);
+    const { listener } = await listen();
+    expect(await publisher().heard(subjects)).toEqual([true, false]);
+    subscriptions.remove(channel(), listener);
+    await eventually(async () => {
+      expect(await publisher().heard(subjects)).toEqual([false, false]);
+    });
+  });
+});

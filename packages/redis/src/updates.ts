@@ -4,9 +4,15 @@ import type { ChainableCommander } from 'ioredis';
 import type { RedisClient } from './connection.ts';
 import type { Keys } from './keys.ts';
 
-export type UpdateMessage = { workspace: string; subjectId: string; json: string };
+export type UpdateSubject = { workspace: string; subjectId: string };
+export type UpdateMessage = UpdateSubject & { json: string };
 
 export type UpdatePublisher = {
+  /**
+   * Which of these subjects somebody listens to now. Who begins to listen later reads PostgreSQL after that, so it misses nothing that was
+   * committed before this is asked.
+   */
+  heard(subjects: readonly UpdateSubject[]): Promise<boolean[]>;
   /** Publishes events (a JSON array per subject) after their commit, in one pipeline. */
   publishEvents(messages: readonly UpdateMessage[]): Promise<void>;
   /** Keeps and publishes the latest progress of phases. */
@@ -25,7 +31,14 @@ const PROGRESS_TTL_SECONDS = 24 * 3_600;
 
 export function createUpdatePublisher({ client, keys }: { client: RedisClient; keys: Keys }): UpdatePublisher {
   return {
+    heard: async (subjects) => {
+      if (subjects.length === 0) return [];
+      const answer = await client.pubsub('NUMSUB', ...subjects.map(({ workspace, subjectId }) => keys.updates(workspace, subjectId)));
+      // Channel and count in turn.
+      return subjects.map((_, index) => Number(answer[index * 2 + 1]) > 0);
+    },
     publishEvents: async (messages) => {
+      if (messages.length === 0) return;
       const pipeline = client.pipeline();
       for (const message of messages) pipeline.publish(keys.updates(message.workspace, message.subjectId), message.json);
       await execute(pipeline);

@@ -14,6 +14,7 @@ let flowId: string;
 beforeAll(async () => {
   testDatabase = await createTestDatabase();
   const silent: UpdatePublisher = {
+    heard: (subjects) => Promise.resolve(subjects.map(() => true)),
     publishEvents: () => Promise.resolve(),
     publishProgress: () => Promise.resolve(),
     publishControl: () => Promise.resolve(),

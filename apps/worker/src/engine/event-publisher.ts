@@ -1,4 +1,5 @@
-// Rings the doorbell after commits: events grouped by subject, many in one pipeline. Best effort: who listens fills gaps from PostgreSQL.
+// Rings the doorbell after commits, for subjects that somebody listens to: events grouped by subject, many in one pipeline. Best effort: who
+// listens fills gaps from PostgreSQL.
 import { createMicroBatcher, type Logger } from '@millrace/process';
 import type { UpdateMessage, UpdatePublisher } from '@millrace/redis';
 import { publicEvent, type LoggedEvent } from '@millrace/store';
@@ -14,17 +15,18 @@ const BATCH = { batchMax: 500, inFlightMax: 2, pendingMax: 20_000 };
 
 export function createEventPublisher({ updates, log }: { updates: UpdatePublisher; log: Logger }): EventPublisher {
   let failed = 0;
-  const batcher = createMicroBatcher<UpdateMessage, null>({
+  const batcher = createMicroBatcher<SubjectEvents, null>({
     ...BATCH,
-    send: async (messages) => {
-      await updates.publishEvents(messages);
-      return messages.map(() => null);
+    send: async (groups) => {
+      const heard = await updates.heard(groups);
+      await updates.publishEvents(groups.filter((_, index) => heard[index]).map(messageOf));
+      return groups.map(() => null);
     },
   });
   return {
     publish: (events) => {
-      for (const message of bySubject(events)) {
-        batcher.add(message).catch((error: unknown) => {
+      for (const group of groupBySubject(events)) {
+        batcher.add(group).catch((error: unknown) => {
           failed += 1;
           log.debug({ err: error }, 'a doorbell was not rung');
         });
@@ -37,10 +39,16 @@ export function createEventPublisher({ updates, log }: { updates: UpdatePublishe
 
 /** One message per subject, its events in order as a JSON array of what clients read. */
 export function bySubject(events: readonly LoggedEvent[]): UpdateMessage[] {
+  return groupBySubject(events).map(messageOf);
+}
+
+type SubjectEvents = { workspace: string; subjectId: string; events: readonly LoggedEvent[] };
+
+function groupBySubject(events: readonly LoggedEvent[]): SubjectEvents[] {
   const groups = Map.groupBy(events, (event) => event.subjectId);
-  return [...groups.values()].map((group) => {
-    const first = group[0];
-    if (first === undefined) throw new Error('groupBy made an empty group');
-    return { workspace: first.workspace, subjectId: first.subjectId, json: JSON.stringify(group.map((event) => publicEvent(event))) };
-  });
+  return [...groups].map(([subjectId, group]) => ({ workspace: group[0]?.workspace ?? '', subjectId, events: group }));
+}
+
+function messageOf({ workspace, subjectId, events }: SubjectEvents): UpdateMessage {
+  return { workspace, subjectId, json: JSON.stringify(events.map((event) => publicEvent(event))) };
 }

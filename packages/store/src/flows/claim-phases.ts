@@ -1,7 +1,7 @@
 // A worker takes phases: mints their fences, starts their leases and flows, and answers what the handlers need. One statement for many.
 import { groupIdOf, jobIdOf, type JobRef } from '@millrace/shared';
 import type pg from 'pg';
-import { LOGGED_EVENT_JSON, type LoggedEvent } from '../events/logged-event.ts';
+import type { LoggedEvent } from '../events/logged-event.ts';
 import { isQueuePaused } from './readiness.ts';
 
 export type ClaimedPhase = {
@@ -79,18 +79,16 @@ WITH asked AS (
   FROM claimed c JOIN flows f ON f.id = c.flow_id
 ), logged AS (
   INSERT INTO millrace.events (subject_id, seq, workspace, type, phase, at, data)
-  SELECT flow_id, seq, workspace, type, phase, clock_timestamp(), data FROM news
-  RETURNING subject_id, seq, workspace, type, phase, at, data
+  SELECT flow_id, seq, workspace, type, phase, statement_timestamp(), data FROM news
 )
-SELECT (SELECT coalesce(json_agg(json_build_object('generation', c.generation, 'phase', json_build_object(
-          'id', c.id, 'flowId', c.flow_id, 'workspace', l.workspace, 'flow', l.name, 'version', l.version, 'run', l.run, 'name', c.name,
-          'generation', c.generation, 'priority', c.priority, 'createdBy', l.created_by, 'interruptedAt', c.interrupted_at, 'fence', c.fence, 'attempt', c.attempts + 1, 'attemptMax', c.attempt_max, 'crashes', c.crashes, 'input', l.input, 'startedAt', c.started_at,
-          'outputs', CASE WHEN cardinality(c.needs) = 0 THEN '{}'
-            WHEN (SELECT sum(octet_length(n.output::text)) FROM millrace.phases n WHERE n.id = ANY(c.needs)) > ${OUTPUTS_WITH_CLAIM_BYTES_MAX} THEN NULL
-            ELSE (SELECT coalesce(json_object_agg(n.name, n.output) FILTER (WHERE n.status = 'completed'), '{}') FROM millrace.phases n WHERE n.id = ANY(c.needs)) END))), '[]')
-        FROM claimed c JOIN locked l ON l.id = c.flow_id) AS claimed,
-       (SELECT coalesce(json_agg(${LOGGED_EVENT_JSON} ORDER BY subject_id, seq), '[]')
-        FROM logged) AS events`;
+SELECT to_json(statement_timestamp()) AS at,
+       (SELECT coalesce(json_agg(json_build_array(f.id, f.workspace, l.name, l.version, l.run, l.created_by, l.input, f.seq_last - f.count, f.started)), '[]')
+        FROM flows f JOIN locked l ON l.id = f.id) AS flows,
+       (SELECT coalesce(json_agg(json_build_array(c.id, c.generation, c.name, c.priority, c.fence, c.attempts + 1, c.attempt_max, c.crashes, c.interrupted_at,
+          CASE WHEN cardinality(c.needs) = 0 THEN '{}'
+            WHEN (SELECT sum(octet_length(n.output::text)) FROM millrace.phases n WHERE n.id = ANY(c.needs)) > ${OUTPUTS_WITH_CLAIM_BYTES_MAX} THEN 'null'
+            ELSE (SELECT coalesce(json_object_agg(n.name, n.output) FILTER (WHERE n.status = 'completed'), '{}') FROM millrace.phases n WHERE n.id = ANY(c.needs)) END)), '[]')
+        FROM claimed c) AS claimed`;
 
 // Told apart only for the few that were not claimed. Running and retrying phases always have a due_at; asking for it, or for the flow's
 // status before the rows were found by their ids (OFFSET 0 keeps the two apart), would only offer the planner an index over all of them.
@@ -109,7 +107,7 @@ export async function claimPhases(
   deliveries: readonly JobRef[],
   lease: { worker: string; leaseMs: number },
 ): Promise<ClaimOutcome> {
-  const result = await hot.query<{ claimed: { generation: number; phase: ClaimedPhase }[]; events: LoggedEvent[] }>({
+  const result = await hot.query<ClaimedRows>({
     name: 'claim-phases',
     text: CLAIM,
     values: [
@@ -120,15 +118,89 @@ export async function claimPhases(
       lease.leaseMs,
     ],
   });
-  const claimed = new Map((result.rows[0]?.claimed ?? []).map(({ generation, phase }) => [jobIdOf({ id: phase.id, generation }), phase]));
+  const rows = result.rows[0];
+  if (rows === undefined) throw new Error('a statement that always answers one row answered none');
+  const claimed = new Map(phasesOf(rows).map((phase) => [jobIdOf(phase), phase]));
   // Each claim is given out once: a batch may hold an older generation of the same phase, or the same delivery a second time.
   const phases = deliveries.map((job) => takeOut(claimed, jobIdOf(job)));
   const refused = deliveries.filter((_, index) => phases[index] === undefined);
   const waits = refused.length === 0 ? new Map<string, number>() : await explainRefused(hot, refused);
   return {
     results: deliveries.map((job, index) => toResult(phases[index], waits.get(jobIdOf(job)))),
-    events: result.rows[0]?.events ?? [],
+    events: eventsOf(rows, lease.worker),
   };
+}
+
+type ClaimedRows = { at: string; flows: FlowRow[]; claimed: PhaseRow[] };
+type FlowRow = [
+  id: string,
+  workspace: string,
+  flow: string,
+  version: number,
+  run: number,
+  createdBy: string,
+  input: unknown,
+  seqBefore: number,
+  started: boolean,
+];
+type PhaseRow = [
+  id: string,
+  generation: number,
+  name: string,
+  priority: number,
+  fence: number,
+  attempt: number,
+  attemptMax: number,
+  crashes: number,
+  interruptedAt: string | null,
+  outputs: Record<string, unknown> | null,
+];
+
+function phasesOf({ at, flows, claimed }: ClaimedRows): ClaimedPhase[] {
+  const byId = new Map(flows.map((flow) => [flow[0], flow]));
+  return claimed.flatMap(([id, generation, name, priority, fence, attempt, attemptMax, crashes, interruptedAt, outputs]) => {
+    const [flowId, workspace, flow, version, run, createdBy, input] = byId.get(groupIdOf(id)) ?? [];
+    if (flowId === undefined || workspace === undefined || flow === undefined) return [];
+    const phase: ClaimedPhase = {
+      id,
+      flowId,
+      workspace,
+      flow,
+      version: version ?? 0,
+      run: run ?? 0,
+      name,
+      generation,
+      priority,
+      fence,
+      createdBy: createdBy ?? '',
+      attempt,
+      attemptMax,
+      crashes,
+      interruptedAt: interruptedAt === null ? null : new Date(interruptedAt),
+      input,
+      outputs,
+      startedAt: new Date(at),
+    };
+    return [phase];
+  });
+}
+
+// The same events in the same order as the statement has written them: making them here spares the server from building them as JSON twice.
+function eventsOf({ at, flows, claimed }: ClaimedRows, worker: string): LoggedEvent[] {
+  const byFlow = Map.groupBy(claimed, ([id]) => groupIdOf(id));
+  return flows.flatMap(([subjectId, workspace, , , , , , seqBefore, started]) => {
+    const common = { subjectId, workspace, at };
+    const first = started ? [{ ...common, seq: seqBefore, type: 'flow.started', phase: null, data: {} }] : [];
+    const phases = (byFlow.get(subjectId) ?? []).sort(([one], [other]) => (one < other ? -1 : 1));
+    const begun = phases.map(([, , phase, , , attempt], index) => ({
+      ...common,
+      seq: seqBefore + index + 1,
+      type: 'phase.started',
+      phase,
+      data: { attempt, worker },
+    }));
+    return [...first, ...begun];
+  });
 }
 
 function takeOut<Value>(from: Map<string, Value>, key: string): Value | undefined {
@@ -138,10 +210,7 @@ function takeOut<Value>(from: Map<string, Value>, key: string): Value | undefine
 }
 
 function toResult(phase: ClaimedPhase | undefined, untilMs: number | undefined): ClaimResult {
-  if (phase !== undefined) {
-    const interruptedAt = phase.interruptedAt === null ? null : new Date(phase.interruptedAt);
-    return { kind: 'claimed', phase: { ...phase, startedAt: new Date(phase.startedAt), interruptedAt } };
-  }
+  if (phase !== undefined) return { kind: 'claimed', phase };
   return untilMs === undefined ? { kind: 'stale' } : { kind: 'not-yet', untilMs };
 }
 

@@ -1,7 +1,7 @@
 // A worker commits results: fence check, output, events, dependants now ready, and the flow's end, in one statement for many. A worker
 // that says so goes on with one of the dependants at once: it is claimed in the same statement, without a way through the queue.
 import { groupIdOf, type Dispatch } from '@millrace/shared';
-import { LOGGED_EVENT_JSON, type LoggedEvent } from '../events/logged-event.ts';
+import type { LoggedEvent } from '../events/logged-event.ts';
 import type { Queryable } from '../database.ts';
 import { OUTPUTS_WITH_CLAIM_BYTES_MAX } from './claim-phases.ts';
 import { DISPATCH_GRACE_MS } from './create-flows.ts';
@@ -125,33 +125,40 @@ WITH asked AS (
   UNION ALL SELECT id, 4, '', 'flow.' || status, NULL, '{}' FROM flows WHERE ended
 ), logged AS (
   INSERT INTO millrace.events (subject_id, seq, workspace, type, phase, at, data)
-  SELECT n.flow_id, f.seq_before + row_number() OVER (PARTITION BY n.flow_id ORDER BY n.rank, n.position), f.workspace, n.type, n.phase, clock_timestamp(), n.data
+  SELECT n.flow_id, f.seq_before + row_number() OVER (PARTITION BY n.flow_id ORDER BY n.rank, n.position), f.workspace, n.type, n.phase, statement_timestamp(), n.data
   FROM news n JOIN flows f ON f.id = n.flow_id
-  RETURNING subject_id, seq, workspace, type, phase, at, data
 )
-SELECT (SELECT coalesce(json_agg(id), '[]') FROM done) AS done,
-       (SELECT coalesce(json_agg(json_build_object('by', r.by, 'phase', json_build_object(
-          'id', r.id, 'name', r.name, 'generation', r.generation, 'priority', r.priority, 'fence', r.fence, 'attempt', r.attempts + 1, 'attemptMax', r.attempt_max, 'startedAt', r.started_at,
-          'needs', cardinality(r.needs),
-          'outputs', CASE WHEN cardinality(r.needs) = 1 THEN NULL
-            WHEN (SELECT sum(octet_length(n.output::text)) FROM millrace.phases n WHERE n.id = ANY(r.needs)) > ${OUTPUTS_WITH_CLAIM_BYTES_MAX} THEN NULL
+SELECT to_json(statement_timestamp()) AS at,
+       (SELECT coalesce(json_agg(json_build_array(id, name, status, attempts)), '[]') FROM done) AS done,
+       (SELECT coalesce(json_agg(json_build_array(id, workspace, seq_before, CASE WHEN ended THEN status END)), '[]') FROM flows) AS flows,
+       (SELECT coalesce(json_agg(json_build_array(r.id, r.name, r.status, r.signal, r.generation, r.priority, r.attempts, r.attempt_max, r.dispatched, r.fence, r.lease_owner, r.by,
+          CASE WHEN r.status <> 'running' OR cardinality(r.needs) = 1 THEN 'null'
+            WHEN (SELECT sum(octet_length(n.output::text)) FROM millrace.phases n WHERE n.id = ANY(r.needs)) > ${OUTPUTS_WITH_CLAIM_BYTES_MAX} THEN 'false'
             ELSE (SELECT coalesce(json_object_agg(n.name, coalesce(d.output, n.output)) FILTER (WHERE coalesce(d.status, n.status) = 'completed'), '{}')
-                  FROM millrace.phases n LEFT JOIN done d ON d.id = n.id WHERE n.id = ANY(r.needs)) END))), '[]')
-        FROM ready r WHERE r.status = 'running') AS continued,
-       (SELECT coalesce(json_agg(json_build_object('id', id, 'generation', generation, 'workspace', workspace, 'priority', priority, 'attempts', attempt_max - attempts, 'delayMs', 0)), '[]')
-        FROM ready WHERE dispatched AND status = 'queued') AS dispatches,
+                  FROM millrace.phases n LEFT JOIN done d ON d.id = n.id WHERE n.id = ANY(r.needs)) END)), '[]') FROM ready r) AS ready,
        EXISTS (SELECT FROM counts WHERE ended AND parent_phase_id IS NOT NULL) AS ended_children,
-       EXISTS (SELECT FROM counts WHERE ended AND concurrency_key IS NOT NULL) OR EXISTS (SELECT FROM ready WHERE held = 'rate') AS admissions,
-       (SELECT coalesce(json_agg(${LOGGED_EVENT_JSON} ORDER BY subject_id, seq), '[]') FROM logged) AS events`;
+       EXISTS (SELECT FROM counts WHERE ended AND concurrency_key IS NOT NULL) OR EXISTS (SELECT FROM ready WHERE held = 'rate') AS admissions`;
 
-type CompletedRow = {
-  done: string[];
-  continued: { by: string; phase: ContinuedPhase & { needs: number } }[];
-  dispatches: Dispatch[];
-  events: LoggedEvent[];
-  ended_children: boolean;
-  admissions: boolean;
-};
+type CompletedRow = { at: string; done: DoneRow[]; flows: FlowRow[]; ready: ReadyRow[]; ended_children: boolean; admissions: boolean };
+type DoneRow = [id: string, name: string, status: 'completed' | 'skipped', attempts: number];
+/** `end`: the status the flow ended with. */
+type FlowRow = [id: string, workspace: string, seqBefore: number, end: string | null];
+/** `outputs`: null when it needs one phase only; false when they are too large. */
+type ReadyRow = [
+  id: string,
+  name: string,
+  status: 'queued' | 'waiting' | 'running',
+  signal: string | null,
+  generation: number,
+  priority: number,
+  attempts: number,
+  attemptMax: number,
+  dispatched: boolean,
+  fence: number,
+  worker: string | null,
+  by: string | null,
+  outputs: Record<string, unknown> | null | false,
+];
 
 /**
  * Completes phases. `dispatch` says whether the phases that become ready may go to Redis at once; `leaseMs` is for those that are gone on with.
@@ -179,19 +186,64 @@ export async function completePhases(
     ],
   });
   const row = result.rows[0];
-  const done = new Set(row?.done);
-  const continued = new Map((row?.continued ?? []).map(({ by, phase }) => [by, withoutOwn(phase)]));
+  if (row === undefined) throw new Error('a statement that always answers one row answered none');
+  const done = new Set(row.done.map(([id]) => id));
+  const workspaces = new Map(row.flows.map(([id, workspace]) => [id, workspace]));
+  const continued = new Map(row.ready.flatMap((ready) => continuedOf(ready, row.at)));
   return {
     committed: completions.map((one) => done.has(one.id)),
     continued: completions.map((one) => continued.get(one.id) ?? null),
-    dispatches: row?.dispatches ?? [],
-    events: row?.events ?? [],
-    endedChildren: row?.ended_children ?? false,
-    admissions: row?.admissions ?? false,
+    dispatches: row.ready.flatMap((ready) => dispatchOf(ready, workspaces)),
+    events: eventsOf(row),
+    endedChildren: row.ended_children,
+    admissions: row.admissions,
   };
 }
 
-// What needs only the phase that was just completed is given its result by who has it already.
-function withoutOwn({ needs, outputs, ...phase }: ContinuedPhase & { needs: number }): ContinuedPhase {
-  return needs === 1 || outputs === undefined ? phase : { ...phase, outputs };
+function continuedOf(ready: ReadyRow, at: string): [string, ContinuedPhase][] {
+  const [id, name, status, , generation, priority, attempts, attemptMax, , fence, , by, outputs] = ready;
+  if (status !== 'running' || by === null) return [];
+  const phase = { id, name, generation, priority, fence, attempt: attempts + 1, attemptMax, startedAt: at };
+  // What needs only the phase that was just completed is given its result by who has it already.
+  return [[by, outputs === null ? phase : { ...phase, outputs: outputs === false ? null : outputs }]];
+}
+
+function dispatchOf(ready: ReadyRow, workspaces: ReadonlyMap<string, string>): Dispatch[] {
+  const [id, , status, , generation, priority, attempts, attemptMax, dispatched] = ready;
+  if (status !== 'queued' || !dispatched) return [];
+  const workspace = workspaces.get(groupIdOf(id)) ?? '';
+  return [{ id, generation, workspace, priority, attempts: attemptMax - attempts, delayMs: 0 }];
+}
+
+// The same events in the same order as the statement has written them, made here because building them as JSON twice would cost the
+// server more than all else that it answers.
+function eventsOf({ at, done, flows, ready }: CompletedRow): LoggedEvent[] {
+  const byFlow = new Map(flows.map(([id]) => [id, { done: [] as DoneRow[], ready: [] as ReadyRow[] }]));
+  for (const row of done) byFlow.get(groupIdOf(row[0]))?.done.push(row);
+  for (const row of ready) byFlow.get(groupIdOf(row[0]))?.ready.push(row);
+  return flows.flatMap(([subjectId, workspace, seqBefore, end]) => {
+    const own = byFlow.get(subjectId);
+    const [doneRows, readyRows] = [inOrder(own?.done ?? []), inOrder(own?.ready ?? [])];
+    const news = [...doneRows.map(doneNews), ...readyRows.map(readyNews), ...readyRows.flatMap(startedNews)];
+    if (end !== null) news.push({ type: `flow.${end}`, phase: null, data: {} });
+    return news.map((one, index) => ({ subjectId, seq: seqBefore + index + 1, workspace, at, ...one }));
+  });
+}
+
+type News = Pick<LoggedEvent, 'type' | 'phase' | 'data'>;
+
+function inOrder<Row extends DoneRow | ReadyRow>(rows: Row[]): Row[] {
+  return rows.length < 2 ? rows : rows.sort((one, other) => (one[0] < other[0] ? -1 : 1));
+}
+
+function doneNews([, phase, status, attempts]: DoneRow): News {
+  return { type: `phase.${status}`, phase, data: status === 'skipped' ? { because: 'when' } : { attempt: attempts } };
+}
+
+function readyNews([, phase, status, signal]: ReadyRow): News {
+  return { type: status === 'waiting' ? 'phase.waiting' : 'phase.queued', phase, data: signal === null ? {} : { signal } };
+}
+
+function startedNews([, phase, status, , , , attempts, , , , worker]: ReadyRow): News[] {
+  return status === 'running' ? [{ type: 'phase.started', phase, data: { attempt: attempts + 1, worker } }] : [];
 }
