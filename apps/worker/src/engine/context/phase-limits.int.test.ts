@@ -91,7 +91,6 @@ describe('ctx.rateLimit', () => {
     const ended = await Promise.all(ids.map((id) => test.ended(id)));
     expect(ended.map(({ phases: [phase] }) => phase?.output)).toEqual(ids.map(() => true));
     const returns = (await Promise.all(ids.map(reasonsOf))).flat().length;
-    console.log('RETURNS', returns);
     // All of those that are left, every time: 28 + 24 + ... + 4 = 112.
     expect(returns).toBeLessThan(64);
   }, 30_000);
