@@ -5,10 +5,10 @@ import type { JobDispatcher } from '@millrace/queue';
 import {
   cancelFlow,
   completeCallback,
+  countFlows,
   createKey,
   createKeyOnce,
   failCallback,
-  listFlows,
   listKeys,
   listWorkers,
   listWorkspaces,
@@ -23,6 +23,7 @@ import {
   resumeQueue,
   retryFlow,
   revokeKey,
+  searchFlows,
   sendSignal,
   setWeight,
   type Database,
@@ -36,14 +37,18 @@ import { createCursors, type Cursors } from './http/input/cursors.ts';
 import type { Route } from './http/route.ts';
 import { callbackRoutes } from './routes/callback-routes.ts';
 import { datasetRoutes } from './routes/dataset-routes.ts';
+import { deadRoutes } from './routes/dead-routes.ts';
 import { docsRoutes } from './routes/docs-routes.ts';
 import { explainRoutes } from './routes/explain-routes.ts';
 import { eventRoutes } from './routes/event-routes.ts';
 import { flowBatchRoutes } from './routes/flow-batch-routes.ts';
+import { flowBulkRoutes } from './routes/flow-bulk-routes.ts';
 import { flowReader, flowRoutes } from './routes/flow-routes.ts';
+import { flowSearchRoutes } from './routes/flow-search-routes.ts';
 import { healthRoutes } from './routes/health-routes.ts';
 import { importRoutes } from './routes/import-routes.ts';
 import { keyRoutes } from './routes/key-routes.ts';
+import { operationRoutes } from './routes/operation-routes.ts';
 import { pauseRoutes } from './routes/pause-routes.ts';
 import { queueRoutes } from './routes/queue-routes.ts';
 import { scheduleRoutes } from './routes/schedule-routes.ts';
@@ -86,11 +91,9 @@ export function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
     ...flowRoutes({
       acceptor,
       intake,
-      cursors,
       readProgress,
       readFlow: (target) => readFlow(database.main, target),
       flowExists: async (target) => (await readFlowHead(database.main, target)) !== undefined,
-      listFlows: (filter) => listFlows(database.main, filter),
       ...actions,
     }),
     ...signalRoutes({
@@ -103,6 +106,7 @@ export function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
     ...eventRoutes({ hub: deps.hub, database, cursors, readHead: (kind, id, workspace) => readHead(database, { kind, id, workspace }) }),
     ...datasetRoutes({ database, cursors }),
     ...importPart(deps, cursors),
+    ...selectionPart(database, cursors),
     ...scheduleRoutes({ database, acceptor, dispatch: deps.dispatch, cursors, clock }),
     ...housekeepingPart(deps, cursors),
   ];
@@ -138,6 +142,20 @@ function controlPart(deps: BuildAppDeps, parts: { cursors: Cursors; actions: Flo
       listWorkers: (page) => listWorkers(database.main, page),
       readJob: (target) => readJob(database.main, target),
     }),
+  ];
+}
+
+// What is about many flows at once.
+function selectionPart(database: Database, cursors: Cursors): Route[] {
+  return [
+    ...flowSearchRoutes({
+      cursors,
+      searchFlows: (filter, page) => searchFlows(database, filter, page),
+      countFlows: (filter) => countFlows(database, filter),
+    }),
+    ...flowBulkRoutes({ database }),
+    ...deadRoutes({ database, cursors }),
+    ...operationRoutes({ database, cursors }),
   ];
 }
 

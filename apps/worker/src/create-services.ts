@@ -11,6 +11,7 @@ import { createChildrenLoop } from './services/children.ts';
 import { createControlListener } from './services/control-listener.ts';
 import { createSchedulePlan } from './services/plan-schedule.ts';
 import { endOverdueFlows } from './services/overdue-flows.ts';
+import { createOperations } from './services/operations.ts';
 import { createPlanner } from './services/planner.ts';
 import { createReconciler } from './services/reconciler.ts';
 import { createSchedules } from './services/schedules.ts';
@@ -70,6 +71,7 @@ export function createServices(parts: WorkerParts, engines: Engines): WorkerServ
       flows.leaseKeeper,
       createReconciler({ ...common, reconcileImports, endOverdueFlows: (limit) => endOverdueFlows({ ...connections, log }, limit) }),
       children,
+      createOperations(common),
       flowDispatcher,
       admissions,
       createPlanner({ ...common, registry, planner, onPlanned: ringAll }),

@@ -44,8 +44,8 @@ export { pauseFlowSchema, pauseQueueSchema, resumeQueueSchema } from './rest/pau
 export type { FlowPauseAnswer } from './rest/pauses.ts';
 export { JOB_STATES, jobSchema, queuePageSchema, queueSchema, workerListQuery, workerPageSchema, workerSchema } from './rest/queues.ts';
 export type { JobAnswer, JobState, QueueAnswer, WorkerAnswer } from './rest/queues.ts';
-export { batchLineSchema, DEDUPE_MODES, flowListQuery, newFlowSchema, PRIORITY_DEFAULT } from './rest/flow-requests.ts';
-export type { BatchLineBody, DedupeMode, FlowListQuery, NewFlowBody } from './rest/flow-requests.ts';
+export { batchLineSchema, DEDUPE_MODES, newFlowSchema, PRIORITY_DEFAULT } from './rest/flow-requests.ts';
+export type { BatchLineBody, DedupeMode, NewFlowBody } from './rest/flow-requests.ts';
 export { livenessSchema, readinessSchema, redisHealthSchema } from './rest/health.ts';
 export { createdKeySchema, keyListQuery, keyPageSchema, keySchema, keyScopeQuery, newKeySchema } from './rest/keys.ts';
 export type { KeyAnswer, NewKeyBody } from './rest/keys.ts';
@@ -95,3 +95,29 @@ export type { ListedScheduleAnswer, NewScheduleBody, ScheduleAnswer, ScheduleFir
 export { nextRuns } from './schedules/cron.ts';
 export type { CronRule } from './schedules/cron.ts';
 export type { CatchUpPolicy, FireOutcome, FireTrigger, OverlapPolicy } from './schedules/policies.ts';
+export { failureCause } from './failures/failure-cause.ts';
+export { incidentIdOf } from './failures/incident-id.ts';
+export {
+  deadListQuery,
+  incidentDetailSchema,
+  incidentPageSchema,
+  incidentQuery,
+  purgeBody,
+  purgedSchema,
+  replayBody,
+  replayedSchema,
+} from './rest/dead-letters.ts';
+export type { DeadFilterBody, DeadPhaseAnswer, IncidentAnswer } from './rest/dead-letters.ts';
+export { FLOW_FILTER_REPEATABLE, flowCountQuery, flowCountSchema, flowListQuery } from './rest/flow-filter.ts';
+export type { FlowFilterBody, FlowListQuery } from './rest/flow-filter.ts';
+export { parseInputMatch } from './rest/input-match.ts';
+export type { InputMatch } from './rest/input-match.ts';
+export {
+  bulkBody,
+  bulkDryRunSchema,
+  OPERATION_TOTAL_MAX,
+  operationListQuery,
+  operationPageSchema,
+  operationSchema,
+} from './rest/operations.ts';
+export type { BulkBody, CanaryAnswer, OperationAnswer, OperationKind, OperationStatus } from './rest/operations.ts';

@@ -60,6 +60,15 @@ export const ACCESS_TABLE = {
   readDocsPage: 'public',
   readDocsAsset: 'public',
   readHomePage: 'public',
+  countFlows: 'viewer',
+  bulkFlows: 'operator',
+  listDead: 'viewer',
+  readDead: 'viewer',
+  replayDead: 'operator',
+  purgeDead: 'operator',
+  listOperations: 'viewer',
+  readOperation: 'viewer',
+  stopOperation: 'operator',
 } as const satisfies Record<string, Access>;
 
 export type OperationId = keyof typeof ACCESS_TABLE;

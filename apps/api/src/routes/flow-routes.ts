@@ -1,33 +1,20 @@
-// Start, search, read, cancel and retry flows.
-import {
-  acceptedFlowSchema,
-  AppError,
-  flowListQuery,
-  flowPageSchema,
-  flowSchema,
-  newFlowSchema,
-  progressListSchema,
-  type FlowListQuery,
-  type Principal,
-} from '@millrace/shared';
-import type { FlowActionOutcome, FlowFilter, ListedFlow, StartedFlow, StoredFlow, StoredPhase } from '@millrace/store';
+// Start, read, cancel and retry flows.
+import { acceptedFlowSchema, AppError, flowSchema, newFlowSchema, progressListSchema } from '@millrace/shared';
+import type { FlowActionOutcome, StartedFlow, StoredFlow, StoredPhase } from '@millrace/store';
 import type { FlowAcceptor } from '../flows/accept-flow.ts';
-import { flowAnswer, listedFlowAnswer } from '../flows/flow-answer.ts';
+import { flowAnswer } from '../flows/flow-answer.ts';
 import type { FlowIntake } from '../flows/flow-intake.ts';
 import { duplicateError, flowLinks } from '../flows/flow-links.ts';
 import type { ProgressReader } from '../flows/latest-progress.ts';
-import type { Cursors, CursorScope } from '../http/input/cursors.ts';
 import { bodyHashOf, idempotencyKeyOf, replayedBody } from '../http/input/idempotency-key.ts';
 import { defineRoute, type ApiReply, type ApiRequest, type Route } from '../http/route.ts';
 
 export type FlowRoutesDeps = {
   acceptor: FlowAcceptor;
   intake: FlowIntake;
-  cursors: Cursors;
   readProgress: ProgressReader;
   readFlow(target: FlowTarget): Promise<{ flow: StoredFlow; phases: StoredPhase[] } | undefined>;
   flowExists(target: FlowTarget): Promise<boolean>;
-  listFlows(filter: FlowFilter): Promise<ListedFlow[]>;
   /** Cancels or retries, and announces what came of it. */
   cancelFlow(target: FlowTarget & { by: string }): Promise<FlowActionOutcome>;
   retryFlow(target: FlowTarget): Promise<FlowActionOutcome>;
@@ -36,16 +23,13 @@ export type FlowRoutesDeps = {
 export type FlowTarget = { flowId: string; workspace: string };
 
 const TAG = 'Flows';
-const IDEMPOTENCY_HEADER = {
+export const IDEMPOTENCY_HEADER = {
   'Idempotency-Key': 'Optional; 1 to 255 visible ASCII characters. The same key and body again within 24 h answer with the first result.',
 };
 const CREATE_SCOPE = 'POST /v1/flows';
-/** RFC 3339 has a year 0 and offsets up to 23:59, PostgreSQL has neither: what lies beyond these says the same. */
-const EARLIEST_MS = Date.parse('0001-01-01T00:00:00Z');
-const LATEST_MS = Date.parse('9999-12-31T23:59:59.999Z');
 
 export function flowRoutes(deps: FlowRoutesDeps): Route[] {
-  return [createRoute(deps), listRoute(deps), readRoute(deps), progressRoute(deps), cancelRoute(deps), retryRoute(deps)];
+  return [createRoute(deps), readRoute(deps), progressRoute(deps), cancelRoute(deps), retryRoute(deps)];
 }
 
 function createRoute(deps: FlowRoutesDeps): Route {
@@ -97,57 +81,6 @@ function createdReply(created: StartedFlow): ApiReply {
     body: replayedBody(acceptedFlowSchema, created.body),
     headers: { location, 'idempotency-replayed': 'true' },
   };
-}
-
-function listRoute(deps: FlowRoutesDeps): Route {
-  return defineRoute({
-    method: 'get',
-    path: '/v1/flows',
-    operationId: 'listFlows',
-    summary: 'Search flows, newest first',
-    tag: TAG,
-    query: flowListQuery,
-    repeatable: ['tag'],
-    responses: { 200: { description: 'A page of flows without inputs and outputs', schema: flowPageSchema } },
-    errors: ['invalid-cursor'],
-    handler: async ({ query, principal }) => {
-      const scope = listScope(query, principal);
-      const before = query.cursor === undefined ? undefined : await deps.cursors.decode(scope, query.cursor);
-      const filter = filterOf(query);
-      if (filter === null) return { status: 200, body: { items: [], nextCursor: null } };
-      const found = await deps.listFlows({
-        ...filter,
-        workspace: principal.workspace,
-        ...(before === undefined ? {} : { before }),
-        limit: query.limit + 1,
-      });
-      const page = found.slice(0, query.limit);
-      const last = page.at(-1);
-      const nextCursor = found.length > page.length && last !== undefined ? await deps.cursors.encode(scope, last.id) : null;
-      return { status: 200, body: { items: page.map((flow) => listedFlowAnswer(flow)), nextCursor } };
-    },
-  });
-}
-
-function listScope({ limit: _limit, cursor: _cursor, ...filter }: FlowListQuery, principal: Principal): CursorScope {
-  return { workspace: principal.workspace, list: 'flows', filter };
-}
-
-// Null: no flow can match, because a tag has one value and two were asked for.
-function filterOf(query: FlowListQuery): Omit<FlowFilter, 'workspace' | 'limit' | 'before'> | null {
-  const tags = query.tag?.map((text) => [text.slice(0, text.indexOf(':')), text.slice(text.indexOf(':') + 1)] as const);
-  if (tags?.some(([key, value]) => tags.some((other) => other[0] === key && other[1] !== value)) === true) return null;
-  return {
-    ...(query.status === undefined ? {} : { statuses: query.status }),
-    ...(query.flow === undefined ? {} : { flow: query.flow }),
-    ...(tags === undefined ? {} : { tags: Object.fromEntries(tags) }),
-    ...(query.createdAfter === undefined ? {} : { createdAfter: storableInstant(query.createdAfter) }),
-    ...(query.q === undefined ? {} : { q: query.q }),
-  };
-}
-
-function storableInstant(text: string): string {
-  return new Date(Math.min(Math.max(Date.parse(text), EARLIEST_MS), LATEST_MS)).toISOString();
 }
 
 function readRoute(deps: FlowRoutesDeps): Route {

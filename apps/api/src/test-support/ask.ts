@@ -30,7 +30,7 @@ export function ask(api: Pick<TestApi, 'port'>, question: Question): Promise<Ans
         incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
         incoming.on('end', () => {
           const text = Buffer.concat(chunks).toString();
-          const isJson = String(incoming.headers['content-type']).includes('json') && text !== '';
+          const isJson = /\bjson\b/.test(String(incoming.headers['content-type'])) && text !== '';
           resolve({
             status: incoming.statusCode ?? 0,
             headers: incoming.headers,

@@ -6,6 +6,9 @@ import { LIMITS } from '../limits.ts';
 /** RFC 3339 in UTC with milliseconds, as every answer has it. */
 export const instantSchema = z.iso.datetime({ offset: true }).meta({ description: 'RFC 3339, UTC, with milliseconds' });
 
+/** An instant that a client names. */
+export const instantQuery = z.iso.datetime({ offset: true, error: 'must be RFC 3339 with an offset' });
+
 /** A whole number written as text in a query. */
 export function queryInteger(min: number, max: number) {
   return z

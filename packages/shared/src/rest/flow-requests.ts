@@ -1,11 +1,8 @@
-// What clients send to start and to search flows.
+// What clients send to start flows.
 import { z } from 'zod';
 import { LIMITS } from '../limits.ts';
-import { FLOW_STATUSES, type FlowStatus } from '../statuses.ts';
-import { pageQuery } from './common.ts';
+import { TAG_KEY_PATTERN, TAG_VALUE_CHARS_MAX } from './flow-filter.ts';
 
-const TAG_KEY_PATTERN = /^[A-Za-z0-9_.-]{1,64}$/;
-const TAG_VALUE_CHARS_MAX = 256;
 export const PRIORITY_DEFAULT = 50;
 
 /**
@@ -74,34 +71,3 @@ export const batchLineSchema = newFlowSchema
   .extend({ idempotencyKey: z.string().optional() })
   .meta({ id: 'NewFlowLine', title: 'NewFlowLine' });
 export type BatchLineBody = z.infer<typeof batchLineSchema>;
-
-const statusList = z
-  .string()
-  .transform((text) => text.split(','))
-  .pipe(z.array(z.enum(FLOW_STATUSES)).min(1))
-  .transform((statuses): FlowStatus[] => [...new Set(statuses)].sort());
-
-const tagFilter = z
-  .array(
-    z.string().refine((text) => {
-      const colon = text.indexOf(':');
-      return colon > 0 && TAG_KEY_PATTERN.test(text.slice(0, colon)) && text.length - colon - 1 <= TAG_VALUE_CHARS_MAX;
-    }, 'must be key:value'),
-  )
-  .max(LIMITS.tagsMax);
-
-/** Query of GET /v1/flows. */
-export const flowListQuery = z.strictObject({
-  status: statusList.optional().meta({ description: `Comma list of ${FLOW_STATUSES.join(', ')}` }),
-  flow: z.string().min(1).max(100).optional().meta({ description: 'Name of a definition' }),
-  tag: tagFilter.optional().meta({ description: '`key:value`, split at the first colon; given several times, all must match' }),
-  createdAfter: z.iso.datetime({ offset: true, error: 'must be RFC 3339 with an offset' }).optional().meta({ description: 'Exclusive' }),
-  q: z
-    .string()
-    .min(1)
-    .max(200)
-    .optional()
-    .meta({ description: 'Literal text, case ignored, in id, flow name, tags, concurrency key or error' }),
-  ...pageQuery,
-});
-export type FlowListQuery = z.infer<typeof flowListQuery>;

@@ -1,5 +1,5 @@
 // A worker reports a failed attempt: the phase retries at its time, or fails and takes with it what depends on it.
-import { groupIdOf } from '@millrace/shared';
+import { groupIdOf, incidentIdOf } from '@millrace/shared';
 import type { Database, Queryable } from '../database.ts';
 import type { LoggedEvent } from '../events/logged-event.ts';
 import { appendEvents, closePhases, lockFlow, type LockedFlow, type NewEvent } from './flow-change.ts';
@@ -123,9 +123,11 @@ export async function endBranch(
 WITH RECURSIVE behind AS (
   SELECT unnest(dependants) AS id FROM millrace.phases WHERE id = $1
   UNION SELECT unnest(p.dependants) FROM millrace.phases p JOIN behind b ON p.id = b.id
+), grouped AS (
+  UPDATE millrace.phases SET cause = $2, purged_at = NULL, purged_by = NULL WHERE id = $1
 )
 UPDATE millrace.phases p SET status = 'skipped', finished_at = clock_timestamp() FROM behind b WHERE p.id = b.id AND p.status = 'pending' RETURNING p.name`,
-    values: [row.id],
+    values: [row.id, incidentIdOf({ workspace: flow.workspace, flow: flow.name, phase: row.name, error: failure })],
   });
   const error = { phase: row.name, ...shown(failure) };
   const end = await closePhases(client, flow, { count: 1 + skipped.rows.length, active: wasActive ? 1 : 0, failed: 1, error });
