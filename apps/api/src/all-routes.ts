@@ -11,6 +11,7 @@ import {
   failCallback,
   listKeys,
   listWorkers,
+  listWorkspaces,
   pauseFlow,
   pauseQueue,
   readExplainFacts,
@@ -25,6 +26,7 @@ import {
   revokeKey,
   searchFlows,
   sendSignal,
+  setWeight,
   type Database,
 } from '@millrace/store';
 import { createFlowAcceptor } from './flows/accept-flow.ts';
@@ -53,6 +55,7 @@ import { queueRoutes } from './routes/queue-routes.ts';
 import { rerunRoutes } from './routes/rerun-routes.ts';
 import { scheduleRoutes } from './routes/schedule-routes.ts';
 import { signalRoutes } from './routes/signal-routes.ts';
+import { workspaceRoutes } from './routes/workspace-routes.ts';
 import { createQueueReader } from './queues/queue-answer.ts';
 import { createImportActions } from './uploads/import-actions.ts';
 import { createUploadReceiver } from './uploads/receive-upload.ts';
@@ -83,6 +86,7 @@ export function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
     dispatch: (dispatches) => {
       deps.dispatch.send([...dispatches]);
     },
+    ring: deps.dispatch.ring,
     log,
   });
   // The busiest first: Express tries the paths one after the other.
@@ -192,6 +196,15 @@ function housekeepingPart(deps: BuildAppDeps, cursors: Cursors): Route[] {
       createKeyOnce: (key, once) => createKeyOnce(database, key, once),
       listKeys: (page) => listKeys(database.main, page),
       revokeKey: (key) => revokeKey(database.main, key),
+    }),
+    ...workspaceRoutes({
+      cursors,
+      listWorkspaces: (page) => listWorkspaces(database.main, page),
+      setWeight: async (change) => {
+        const changed = await setWeight(database.main, change);
+        await deps.dispatch.refreshWeights();
+        return changed;
+      },
     }),
     ...healthRoutes({
       readiness: deps.readiness,

@@ -26,7 +26,10 @@ export type BuildAppDeps = {
   redis: RedisAccess;
   updates: UpdatePublisher;
   dispatcher: JobDispatcher;
-  dispatch: FlowDispatch;
+  dispatch: FlowDispatch & {
+    /** Reads the shares of the workspaces anew. */
+    refreshWeights(): Promise<void>;
+  };
   planner: FlowPlanner;
   storage: UploadStorage;
   uploadLimits: SpoolLimits;

@@ -17,7 +17,7 @@ import {
 } from '@millrace/redis';
 import { createFlowPlanner, type FlowRegistry } from '@millrace/sdk';
 import { createLocalStorage } from '@millrace/storage';
-import { createDatabase, readInstance, readMigrations, schemaVersion, waitForSchema, type Database } from '@millrace/store';
+import { createDatabase, readInstance, readMigrations, readWeights, schemaVersion, waitForSchema, type Database } from '@millrace/store';
 import { authenticatorOf, buildApp } from './build-app.ts';
 import { createFlowDispatch } from './dispatch/flow-dispatch.ts';
 import { createReadiness } from './health/readiness.ts';
@@ -71,7 +71,13 @@ async function createParts({ config, log }: ProcessFrame) {
   const database = createDatabase({ url: config.databaseUrl, name: NAME, onError });
   const redis = openRedis({ config, log });
   const dispatcher = createJobDispatcher({ url: config.redisUrl, name: `${NAME}-queue`, log, prefix: redis.keys.queuePrefix() });
-  const dispatch = createFlowDispatch({ dispatcher, windowMax: config.dispatchWindow, log });
+  const dispatch = createFlowDispatch({
+    dispatcher,
+    windowMax: config.dispatchWindow,
+    publish: redis.updates.publishControl,
+    readWeights: () => readWeights(database.main),
+    log,
+  });
   const instance = createInstanceLoader({ read: () => readInstance(database.main), clock });
   const authenticator = authenticatorOf({ database, adminKey: config.adminKey, clock });
   const needed = readMigrations().then((migrations) => migrations.length);

@@ -29,7 +29,13 @@ export function createServices(parts: WorkerParts, engines: Engines): WorkerServ
   const { connections, registry, metrics } = parts;
   const { config, log } = parts.frame;
   const { flows, importConsumer, flowDispatcher } = engines;
-  const common = { ...connections, dispatch: flowDispatcher.dispatch, wakeDispatcher: flowDispatcher.wake, log, onPass: metrics.passEnded };
+  const onPass = metrics.passEnded;
+  const admissions = createAdmissions({ ...connections, registry, onAdmitted: flowDispatcher.wake, log, onPass });
+  const ringAll = () => {
+    flowDispatcher.wake();
+    admissions.wake();
+  };
+  const common = { ...connections, dispatch: flowDispatcher.dispatch, wakeDispatcher: ringAll, log, onPass };
   const planner = createFlowPlanner(registry);
   const children = createChildrenLoop({
     ...common,
@@ -41,10 +47,9 @@ export function createServices(parts: WorkerParts, engines: Engines): WorkerServ
     plan: createSchedulePlan(planner),
     onFire: metrics.scheduleFired,
   });
-  const admissions = createAdmissions({ ...common, registry, onAdmitted: flowDispatcher.wake });
-  const ringAll = () => {
-    flowDispatcher.wake();
-    admissions.wake();
+  const onWaiting = (what: 'admissions' | 'backlog') => {
+    if (what === 'admissions') admissions.wake();
+    else flowDispatcher.wake();
   };
   const reconcileImports = createImportReconciler({ ...connections, log }).runOnce;
   const announcer = createWorkerAnnouncer(parts, engines);
@@ -62,7 +67,7 @@ export function createServices(parts: WorkerParts, engines: Engines): WorkerServ
       ...(config.metricsPort === undefined ? [] : [createMetricsServer({ metrics, port: config.metricsPort, host: config.host })]),
       createTableCleaner(common),
       announcer,
-      createControlListener({ ...connections, running: flows.running, log }),
+      createControlListener({ ...connections, running: flows.running, onWaiting, log }),
       flows.leaseKeeper,
       engines.isolated,
       createReconciler({ ...common, reconcileImports, endOverdueFlows: (limit) => endOverdueFlows({ ...connections, log }, limit) }),

@@ -17,12 +17,15 @@ export type UpdatePublisher = {
   publishEvents(messages: readonly UpdateMessage[]): Promise<void>;
   /** Keeps and publishes the latest progress of phases. */
   publishProgress(reports: readonly (UpdateMessage & { phase: string })[]): Promise<void>;
-  /** Tells all workers something about running work. */
+  /** Tells all workers something about running or waiting work. */
   publishControl(message: ControlMessage): Promise<void>;
 };
 
-/** `cancel`: the flow was cancelled; whoever runs a phase of it must stop. */
-export type ControlMessage = { type: 'cancel'; flowId: string };
+/**
+ * `cancel`: the flow was cancelled; whoever runs a phase of it must stop. `admissions`: something waits for a place under a concurrency key or
+ * for a rate limit. `backlog`: ready phases wait in PostgreSQL for a place in the queue.
+ */
+export type ControlMessage = { type: 'cancel'; flowId: string } | { type: 'admissions' } | { type: 'backlog' };
 
 const PROGRESS_TTL_SECONDS = 24 * 3_600;
 

@@ -29,8 +29,7 @@ export type {
 } from './define-flow.ts';
 export { createFlowPlanner } from './flow-planner.ts';
 export type { FlowPlan, FlowPlanner, PlannedFlow } from './flow-planner.ts';
-export { limitKeyOf, limitNameOf, windowsOf } from './rate-limits.ts';
-export type { PlannedWindow } from './rate-limits.ts';
+export { windowsOf } from './rate-limits.ts';
 export { headerProblems, urlProblems } from './http-problems.ts';
 export { createFlowRegistry } from './registry.ts';
 export type { FlowRegistry } from './registry.ts';

@@ -1,12 +1,8 @@
 // Rate limits of a definition: whether they are well formed, and which of them decides about a phase.
-import { durationMs } from '@millrace/shared';
+import { durationMs, limitKeyOf, type SlidingWindow } from '@millrace/shared';
 import type { FlowDefinition, PhaseDefinition, PhaseTable, RateWindow } from './define-flow.ts';
 
-/** One window as it is stored. */
-export type PlannedWindow = { max: number; perMs: number };
-
 const LIMIT_NAME_PATTERN = /^[A-Za-z][A-Za-z0-9_.-]{0,99}$/;
-const KEY_CHARS_MAX = 200;
 const WINDOWS_MAX = 4;
 const WINDOW_MS_MAX = 24 * 86_400_000;
 
@@ -17,19 +13,8 @@ export function rateKeyOf<Input>(phase: PhaseDefinition<Input> | undefined, inpu
   return limitKeyOf(name, key?.({ input }));
 }
 
-/** The key under which a limit is counted: its name, or one for each value it is kept apart by. Values are cut at 200 characters. */
-export function limitKeyOf(name: string, key: string | undefined): string {
-  return key === undefined ? name : `${name}:${key.slice(0, KEY_CHARS_MAX)}`;
-}
-
-/** The name of a limit in one of its keys. */
-export function limitNameOf(rateKey: string): string {
-  const colon = rateKey.indexOf(':');
-  return colon < 0 ? rateKey : rateKey.slice(0, colon);
-}
-
-/** A limit's windows as they are stored. Undefined when the definition has no such limit. */
-export function windowsOf(definition: FlowDefinition, name: string): PlannedWindow[] | undefined {
+/** A limit's windows in milliseconds. Undefined when the definition has no such limit. */
+export function windowsOf(definition: FlowDefinition, name: string): SlidingWindow[] | undefined {
   return definition.limits?.[name]?.map(({ max, per }) => ({ max, perMs: durationMs(per) }));
 }
 

@@ -16,10 +16,11 @@ export { jobIdOf, QUEUE_NAMES } from './job.ts';
 export type { Dispatch, JobRef, QueueName } from './job.ts';
 export { LIMITS } from './limits.ts';
 export { PRIORITY_STEP_MS, rankOf } from './rank.ts';
+export { limitKeyOf, limitNameOf } from './rate-key.ts';
 export { DEFAULT_WORKSPACE, roleAllows, ROLES } from './roles.ts';
 export type { Principal, Role } from './roles.ts';
-export { freeTokens, takeTokens } from './sliding-windows.ts';
-export type { SlidingWindow, TakenTokens, UsedOfWindow, WindowedLimit } from './sliding-windows.ts';
+export { countedTokens, emptyAtMsOf, freeTokens, standInLine, takeTokens } from './sliding-windows.ts';
+export type { PlaceInLine, SlidingWindow, TakenTokens, UsedOfWindow, WindowedLimit } from './sliding-windows.ts';
 export { ATTEMPT_OUTCOMES, FLOW_STATUSES, IMPORT_STATUSES, isTerminalFlow, isTerminalImport, PHASE_STATUSES } from './statuses.ts';
 export type { AttemptOutcome, FlowStatus, ImportStatus, PhaseStatus } from './statuses.ts';
 export { storableJson } from './storable-json.ts';
@@ -49,6 +50,7 @@ export type { BatchLineBody, DedupeMode, NewFlowBody } from './rest/flow-request
 export { livenessSchema, readinessSchema, redisHealthSchema } from './rest/health.ts';
 export { createdKeySchema, keyListQuery, keyPageSchema, keySchema, keyScopeQuery, newKeySchema } from './rest/keys.ts';
 export type { KeyAnswer, NewKeyBody } from './rest/keys.ts';
+export { workspaceChangeSchema, workspaceListQuery, workspacePageSchema, workspaceSchema } from './rest/workspaces.ts';
 export {
   COLUMN_TYPES,
   datasetBodySchema,

@@ -1,6 +1,14 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { freeTokens, takeTokens, type SlidingWindow, type UsedOfWindow } from './sliding-windows.ts';
+import {
+  countedTokens,
+  emptyAtMsOf,
+  freeTokens,
+  standInLine,
+  takeTokens,
+  type SlidingWindow,
+  type UsedOfWindow,
+} from './sliding-windows.ts';
 
 const window = fc.record({ max: fc.integer({ min: 1, max: 60 }), perMs: fc.integer({ min: 1, max: 5_000 }) });
 const calls = fc.array(fc.record({ afterMs: fc.nat(700), units: fc.integer({ min: 1, max: 20 }) }), { minLength: 1, maxLength: 150 });
@@ -130,5 +138,73 @@ describe('takeTokens', () => {
     expect(freeTokens({ windows: [{ max: 5, perMs: 1_000 }], used }, 10)).toBe(3);
     expect(freeTokens({ windows: [{ max: 1, perMs: 1_000 }], used }, 10)).toBe(0);
     expect(freeTokens({ windows: [{ max: 5, perMs: 2_000 }], used }, 10)).toBe(5);
+  });
+});
+
+describe('standInLine', () => {
+  it('gives every one the earliest time at which the units are there after all before it, in order', () => {
+    const windows = [
+      { max: 2, perMs: 1_000 },
+      { max: 3, perMs: 10_000 },
+    ];
+    let { used } = takeTokens({ windows, used: [] }, 2, 0);
+    let line: UsedOfWindow[] = [];
+    const times = Array.from({ length: 6 }, () => {
+      const place = standInLine({ windows, used }, line, { units: 1, nowMs: 100 });
+      line = place?.line ?? [];
+      return place?.atMs;
+    });
+    expect(times).toEqual([1_000, 10_000, 10_000, 11_000, 20_000, 20_000]);
+    ({ used } = takeTokens({ windows, used: [] }, 2, 60_000));
+    expect(standInLine({ windows, used }, line, { units: 1, nowMs: 60_100 })?.atMs).toBe(61_000);
+    expect(standInLine({ windows, used }, line, { units: 3, nowMs: 60_100 })).toBeNull();
+  });
+
+  it('has the units for all in line when they come at their times, and is kept as small as what is used', () => {
+    fc.assert(
+      fc.property(fc.array(window, { minLength: 1, maxLength: 3 }), calls, (windows, asked) => {
+        const { answers } = run(windows, asked);
+        const nowMs = answers.at(-1)?.nowMs ?? 0;
+        let used: readonly UsedOfWindow[] = answers.at(-1)?.used ?? [];
+        let line: UsedOfWindow[] = [];
+        const places = asked.flatMap(({ units }) => {
+          if (units <= freeTokens({ windows, used }, nowMs)) return [];
+          const place = standInLine({ windows, used }, line, { units, nowMs });
+          if (place === null) return [];
+          line = place.line;
+          return [{ units, atMs: place.atMs }];
+        });
+        expect(Math.max(0, ...line.map(({ taken }) => taken.length))).toBeLessThanOrEqual(17);
+        for (const { units, atMs } of places) {
+          const outcome = takeTokens({ windows, used }, units, atMs);
+          expect(outcome.taken).toBe(true);
+          used = outcome.used;
+        }
+      }),
+    );
+  });
+});
+
+describe('what is still counted', () => {
+  it('loses what has left its window, and is empty when it says so', () => {
+    const windows = [
+      { max: 5, perMs: 1_000 },
+      { max: 9, perMs: 60_000 },
+    ];
+    const { used } = takeTokens({ windows, used: takeTokens({ windows, used: [] }, 1, 0).used }, 2, 500);
+    expect(countedTokens(used, 1_000)).toEqual([
+      { perMs: 1_000, taken: [[500, 2]] },
+      {
+        perMs: 60_000,
+        taken: [
+          [0, 1],
+          [500, 2],
+        ],
+      },
+    ]);
+    expect(countedTokens(used, 2_000).map(({ perMs }) => perMs)).toEqual([60_000]);
+    expect(emptyAtMsOf(used)).toBe(60_500);
+    expect([countedTokens(used, 60_499).length, countedTokens(used, 60_500)]).toEqual([1, []]);
+    expect(emptyAtMsOf([])).toBeNull();
   });
 });

@@ -49,6 +49,41 @@ export function freeTokens(limit: WindowedLimit, nowMs: number): number {
   return Math.max(0, Math.min(...free));
 }
 
+/** What is still counted of what was used; nothing when the limit is as good as new. */
+export function countedTokens(used: readonly UsedOfWindow[], nowMs: number): UsedOfWindow[] {
+  return used
+    .map(({ perMs, taken }) => ({ perMs, taken: taken.filter(([atMs]) => atMs + perMs > nowMs) }))
+    .filter(({ taken }) => taken.length > 0);
+}
+
+/** When nothing of it is counted any more, in milliseconds; null when nothing is used. */
+export function emptyAtMsOf(used: readonly UsedOfWindow[]): number | null {
+  const ends = used.flatMap(({ perMs, taken }) => taken.slice(-1).map(([atMs]) => atMs + perMs));
+  return ends.length === 0 ? null : Math.max(...ends);
+}
+
+/** When to come again, and the line with that place taken. */
+export type PlaceInLine = { atMs: number; line: UsedOfWindow[] };
+
+/**
+ * For who is refused and goes away: when the units will be there after all who were sent away before have taken theirs. Null: never. So those
+ * who wait come back when it is their turn instead of all for the same few units. A place is no right: who comes in between may be faster.
+ * @param line what the limit will look like when the last in line has come, kept from place to place; it is bounded as `used` is.
+ */
+export function standInLine(
+  limit: WindowedLimit,
+  line: readonly UsedOfWindow[],
+  { units, nowMs }: { units: number; nowMs: number },
+): PlaceInLine | null {
+  const { retryAtMs } = takeTokens(limit, units, nowMs);
+  if (retryAtMs === null) return null;
+  const lastMs = Math.max(0, ...line.flatMap(({ taken }) => taken.slice(-1).map(([atMs]) => atMs)));
+  const ahead = { windows: limit.windows, used: lastMs > nowMs ? line : limit.used };
+  const earliestMs = Math.max(retryAtMs, lastMs);
+  const atMs = takeTokens(ahead, units, earliestMs).retryAtMs ?? earliestMs;
+  return { atMs, line: takeTokens(ahead, units, atMs).used };
+}
+
 type Entry = UsedOfWindow['taken'][number];
 type WindowState = { window: SlidingWindow; taken: readonly Entry[] };
 

@@ -70,12 +70,17 @@ CREATE TABLE millrace.admissions (
 );
 CREATE INDEX admissions_next ON millrace.admissions (next_at);
 
--- Windows of a rate limit and what was used of each: [{ "max", "perMs" }], [{ "startMs", "used", "usedBefore" }].
+-- What is used of rate limits, by the dispatch of phases and by handlers alike, and who comes back for more; see sliding-windows.ts. A row
+-- of which nothing is counted any more is deleted.
 CREATE TABLE millrace.rate_limits (
   workspace text NOT NULL,
   key text NOT NULL,
+  -- [{ "max", "perMs" }] as they were when something was taken last: for those who explain, not for those who decide.
   windows jsonb NOT NULL,
+  -- [{ "perMs", "taken": [[milliseconds since 1970, units], ...] }], one for each length of window.
   used jsonb NOT NULL DEFAULT '[]',
+  -- The same as it will be when the last of the handlers that were sent away has come back and taken its units.
+  line jsonb NOT NULL DEFAULT '[]',
   PRIMARY KEY (workspace, key)
 );
 

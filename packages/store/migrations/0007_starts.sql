@@ -24,9 +24,6 @@ CREATE INDEX flows_admitted ON millrace.flows (workspace, concurrency_key)
 CREATE INDEX flows_unadmitted ON millrace.flows (workspace, concurrency_key, id)
   WHERE concurrency_key IS NOT NULL AND NOT admitted AND status NOT IN ('completed', 'failed', 'cancelled');
 
--- used: one log for each window, [[at, tokens], ...] with at in milliseconds since 1970; see take-tokens.ts.
-COMMENT ON COLUMN millrace.rate_limits.used IS 'one log for each window: [[milliseconds, tokens], ...]';
-
 -- A process asks only for flows it knows; those that nobody knows must not lie in the way of the others.
 DROP INDEX millrace.flows_unplanned;
 CREATE INDEX flows_unplanned ON millrace.flows (name, id) WHERE NOT planned AND status = 'queued';

@@ -3,12 +3,23 @@
 import type { Dispatch } from '@millrace/shared';
 import { createLoop, createMicroBatcher, type Logger, type Service } from '@millrace/process';
 import type { JobDispatcher } from '@millrace/queue';
+import type { ControlMessage } from '@millrace/redis';
 import type { FlowDispatch } from '../flows/flow-intake.ts';
 import { createQueueRoom } from './queue-room.ts';
+import { createWorkerBell } from './worker-bell.ts';
 
-export type FlowDispatchService = FlowDispatch & Service & { failureCount(): number };
+export type FlowDispatchService = FlowDispatch &
+  Service & {
+    /** Reads the shares of the workspaces anew, which otherwise happens every second. */
+    refreshWeights(): Promise<void>;
+    failureCount(): number;
+  };
 
 export type FlowDispatchOptions = {
+  /** Tells the workers something. */
+  publish(message: ControlMessage): Promise<void>;
+  /** The shares of the workspaces that have another than 1. */
+  readWeights(): Promise<ReadonlyMap<string, number>>;
   dispatcher: Pick<JobDispatcher, 'dispatch' | 'waitingCount' | 'hasBacklog' | 'isReady'>;
   /** Jobs that may wait in Redis; beyond it ready phases stay in PostgreSQL. */
   windowMax: number;
@@ -24,22 +35,22 @@ const BUSY_REFRESH_MS = 100;
 const IDLE_REFRESH_MS = 1_000;
 const FAILURE_LOG_EVERY_MS = 10_000;
 
-export function createFlowDispatch({ dispatcher, windowMax, log }: FlowDispatchOptions): FlowDispatchService {
+export function createFlowDispatch({ dispatcher, windowMax, publish, readWeights, log }: FlowDispatchOptions): FlowDispatchService {
+  let weights: ReadonlyMap<string, number> = new Map();
+  const bell = createWorkerBell({ publish, log });
+  /** Settles when everything sent so far has arrived or failed. */
+  let sent = Promise.resolve();
   const room = createQueueRoom({ dispatcher, queue: QUEUE, windowMax });
-  let failures = 0;
-  let loggedAt = Number.NEGATIVE_INFINITY;
-  const failed = (error: unknown, jobCount: number) => {
-    failures += jobCount;
-    if (performance.now() - loggedAt < FAILURE_LOG_EVERY_MS) return;
-    loggedAt = performance.now();
-    log.warn({ err: error, failures }, 'jobs could not be dispatched; they wait in PostgreSQL');
+  const refreshWeights = async () => {
+    weights = await readWeights();
   };
+  const { failed, failureCount } = countFailures(log);
   const batcher = createMicroBatcher<Dispatch, void>({
     batchMax: BULK_MAX,
     inFlightMax: IN_FLIGHT_MAX,
     pendingMax: PENDING_MAX,
     send: async (dispatches) => {
-      await dispatcher.dispatch(QUEUE, dispatches);
+      await dispatcher.dispatch(QUEUE, dispatches, weights);
       room.refresh(BUSY_REFRESH_MS).catch((error: unknown) => {
         failed(error, 0);
       });
@@ -52,6 +63,7 @@ export function createFlowDispatch({ dispatcher, windowMax, log }: FlowDispatchO
     log,
     runOnce: async () => {
       await room.refresh(IDLE_REFRESH_MS / 2);
+      await refreshWeights();
       return 'idle';
     },
   });
@@ -66,12 +78,35 @@ export function createFlowDispatch({ dispatcher, windowMax, log }: FlowDispatchO
     send: (dispatches) => {
       room.add(dispatches.length);
       for (const dispatch of dispatches) {
-        batcher.add(dispatch).catch((error: unknown) => {
+        sent = batcher.add(dispatch).catch((error: unknown) => {
           failed(error, 1);
         });
       }
     },
-    hasRoom: room.hasRoom,
+    room: room.room,
+    // Who is told of a backlog fills the queue: by then, what was sent before has to be in it.
+    ring: (what) => {
+      if (what === 'admissions') bell.ring(what);
+      else
+        void sent.then(() => {
+          bell.ring(what);
+        });
+    },
+    refreshWeights,
+    failureCount,
+  };
+}
+
+function countFailures(log: Logger) {
+  let failures = 0;
+  let loggedAt = Number.NEGATIVE_INFINITY;
+  return {
     failureCount: () => failures,
+    failed: (error: unknown, jobCount: number) => {
+      failures += jobCount;
+      if (performance.now() - loggedAt < FAILURE_LOG_EVERY_MS) return;
+      loggedAt = performance.now();
+      log.warn({ err: error, failures }, 'jobs could not be dispatched; they wait in PostgreSQL');
+    },
   };
 }

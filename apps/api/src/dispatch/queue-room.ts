@@ -4,7 +4,8 @@ import type { QueueName } from '@millrace/shared';
 import type { JobDispatcher } from '@millrace/queue';
 
 export type QueueRoom = {
-  hasRoom(): boolean;
+  /** How many more jobs it may take; none while Redis is away, or while others wait in PostgreSQL. */
+  room(): number;
   /** Jobs are on their way into the queue. */
   add(jobCount: number): void;
   /** Counts anew when the last count is older than this; concurrent calls share one count. Does nothing while Redis is away. */
@@ -29,7 +30,7 @@ export function createQueueRoom({
     countedAt = performance.now();
   };
   return {
-    hasRoom: () => dispatcher.isReady() && !backlog && waiting < windowMax,
+    room: () => (dispatcher.isReady() && !backlog ? Math.max(0, windowMax - waiting) : 0),
     add: (jobCount) => {
       waiting += jobCount;
     },

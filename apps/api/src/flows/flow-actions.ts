@@ -28,6 +28,8 @@ export type FlowActionsDeps = FlowActions & {
   updates: { publishEvents(messages: readonly UpdateMessage[]): Promise<void>; publishControl(message: ControlMessage): Promise<void> };
   /** Puts what became ready into the queue. */
   dispatch(dispatches: readonly Dispatch[]): void;
+  /** Tells the workers that something may be let in or dispatched now. */
+  ring(what: 'admissions' | 'backlog'): void;
   log: Logger;
 };
 
@@ -42,6 +44,8 @@ export function createFlowActions(deps: FlowActionsDeps): FlowActions {
     Promise.all(published).catch((error: unknown) => {
       deps.log.debug({ err: error }, 'a change could not be announced');
     });
+    deps.ring('admissions');
+    deps.ring('backlog');
   };
   return {
     cancelFlow: async (target) => {

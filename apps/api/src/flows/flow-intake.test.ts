@@ -1,6 +1,6 @@
 // How flows are gathered into statements; the statement itself is tested with the store.
 import { describe, expect, it } from '@jest/globals';
-import type { CreatedFlow, NewFlow } from '@millrace/store';
+import type { CreatedFlow, NewFlow, NewPhase } from '@millrace/store';
 import { createFlowIntake, slicesOf, type FlowOrder } from './flow-intake.ts';
 
 function order(phaseCount = 1, inputLength = 2): FlowOrder {
@@ -29,9 +29,10 @@ function order(phaseCount = 1, inputLength = 2): FlowOrder {
   };
 }
 
-function setUp({ hasRoom = true, fail, refuse }: { hasRoom?: boolean; fail?: Error; refuse?(flow: NewFlow): boolean } = {}) {
+function setUp({ room = 1_000_000, fail, refuse }: { room?: number; fail?: Error; refuse?(flow: NewFlow): boolean } = {}) {
   const statements: NewFlow[][] = [];
   const sent: string[] = [];
+  const rung: string[] = [];
   const intake = createFlowIntake({
     createFlows: (flows) => {
       statements.push([...flows]);
@@ -51,10 +52,14 @@ function setUp({ hasRoom = true, fail, refuse }: { hasRoom?: boolean; fail?: Err
     },
     createDedupedFlows: () => Promise.reject(new Error('no flow here has a dedupe key')),
     announce: () => undefined,
-    dispatch: { send: (dispatches) => sent.push(...dispatches.map((dispatch) => dispatch.id)), hasRoom: () => hasRoom },
+    dispatch: {
+      send: (dispatches) => sent.push(...dispatches.map((dispatch) => dispatch.id)),
+      room: () => room,
+      ring: (what) => rung.push(what),
+    },
     metrics: { batchWritten: () => undefined, flowsAccepted: () => undefined },
   });
-  return { intake, statements, sent };
+  return { intake, statements, sent, rung };
 }
 
 const never = () => false;
@@ -69,9 +74,29 @@ describe('the flow intake', () => {
   });
 
   it('leaves phases in the backlog while the queue has no room', async () => {
-    const { intake, statements, sent } = setUp({ hasRoom: false });
+    const { intake, statements, sent } = setUp({ room: 0 });
     await intake.createOne(order(), never);
     expect({ dispatch: statements[0]?.[0]?.dispatch, sent }).toEqual({ dispatch: false, sent: [] });
+  });
+
+  it('dispatches the first of many as far as there is room', async () => {
+    const { intake, statements, sent } = setUp({ room: 3 });
+    await intake.createMany([order(), order(), order(5), order(), order()], never);
+    expect(statements[0]?.map((flow) => flow.dispatch)).toEqual([true, true, true, false, false]);
+    expect(sent).toEqual(['1.0', '1.1', '1.2']);
+  });
+
+  it('rings for what it leaves to the workers, and for nothing else', async () => {
+    const [free, full] = [setUp(), setUp({ room: 0 })];
+    const [draft, phase] = [order().draft, order().draft.phases[0] as NewPhase];
+    await free.intake.createOne(order(), never);
+    await full.intake.createOne({ draft: { ...draft, runAt: '2099-01-01T00:00:00.000Z' }, idempotency: null }, never);
+    expect([free.rung, full.rung]).toEqual([[], []]);
+    await full.intake.createOne(order(), never);
+    expect(full.rung).toEqual(['backlog']);
+    await free.intake.createOne({ draft: { ...draft, phases: [{ ...phase, rateKey: 'api' }] }, idempotency: null }, never);
+    await free.intake.createOne({ draft: { ...draft, extras: { concurrency: { key: 'k', limit: 1 } } }, idempotency: null }, never);
+    expect(free.rung).toEqual(['admissions', 'admissions']);
   });
 
   it('does not write for requests that were answered meanwhile', async () => {

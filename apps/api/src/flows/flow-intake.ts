@@ -17,8 +17,10 @@ import type { FlowDraft } from './accept-flow.ts';
 export type FlowDispatch = {
   /** Fire and forget: what does not arrive is repaired by the workers. */
   send(dispatches: Dispatch[]): void;
-  /** Whether ready phases may go to Redis at once; otherwise they stay in the backlog. */
-  hasRoom(): boolean;
+  /** How many ready phases may go to Redis at once; others stay in the backlog, where the most urgent are found first. */
+  room(): number;
+  /** Tells the workers that something waits in PostgreSQL. */
+  ring(what: 'admissions' | 'backlog'): void;
 };
 
 export type FlowOrder = { draft: FlowDraft; idempotency: NewFlow['idempotency'] };
@@ -99,32 +101,55 @@ function createBatcher(write: Write, inFlightMax: number) {
 }
 
 async function writePlain(deps: FlowIntakeDeps, orders: readonly FlowOrder[]): Promise<CreatedFlow[]> {
-  const dispatch = deps.dispatch.hasRoom();
-  const created = await deps.createFlows(orders.map(({ draft, idempotency }) => ({ ...draft, idempotency, dispatch }))).catch(rethrow);
-  written(deps, created);
+  const direct = fittingFirst(orders, deps.dispatch.room());
+  const created = await deps
+    .createFlows(orders.map(({ draft, idempotency }, index) => ({ ...draft, idempotency, dispatch: direct[index] ?? false })))
+    .catch(rethrow);
+  written(deps, orders, created);
   return created;
 }
 
 async function writeDeduped(deps: FlowIntakeDeps, orders: readonly FlowOrder[]): Promise<StartedFlow[]> {
-  const dispatch = deps.dispatch.hasRoom();
-  const flows = orders.flatMap(({ draft: { dedupe, ...draft }, idempotency }) =>
-    dedupe === undefined ? [] : [{ ...draft, dedupe, idempotency, dispatch }],
+  const direct = fittingFirst(orders, deps.dispatch.room());
+  const flows = orders.flatMap(({ draft: { dedupe, ...draft }, idempotency }, index) =>
+    dedupe === undefined ? [] : [{ ...draft, dedupe, idempotency, dispatch: direct[index] ?? false }],
   );
   const { started, events } = await deps.createDedupedFlows(flows).catch(rethrow);
   if (events.length > 0) deps.announce(events);
-  written(deps, started);
+  written(deps, orders, started);
   return started;
+}
+
+/** Which orders may be dispatched at once: the first ones, as far as their ready phases find room. */
+function fittingFirst(orders: readonly FlowOrder[], room: number): boolean[] {
+  let left = room;
+  return orders.map(({ draft }) => {
+    const fits = left > 0;
+    if (fits) left -= draft.phases.filter(({ needs }) => needs.length === 0).length;
+    return fits;
+  });
 }
 
 function rethrow(error: unknown): never {
   throw asAppError(error);
 }
 
-function written(deps: FlowIntakeDeps, started: readonly StartedFlow[]): void {
+function written(deps: FlowIntakeDeps, orders: readonly FlowOrder[], started: readonly StartedFlow[]): void {
   deps.metrics.batchWritten(started.length);
   deps.metrics.flowsAccepted(started.filter((flow) => flow.kind === 'created').length);
   const dispatches = started.flatMap((flow) => (flow.kind === 'created' ? flow.dispatches : []));
   if (dispatches.length > 0) deps.dispatch.send(dispatches);
+  const left = orders.flatMap(({ draft }, index) => leftWaiting(draft, started[index]));
+  for (const what of new Set(left)) deps.dispatch.ring(what);
+}
+
+/** What the workers have to look for, because a new flow's ready phases were not all dispatched. */
+function leftWaiting({ phases, extras, runAt }: FlowDraft, started: StartedFlow | undefined): ('admissions' | 'backlog')[] {
+  if (started?.kind !== 'created' || runAt !== null) return [];
+  if (extras?.concurrency !== undefined) return ['admissions'];
+  const ready = phases.filter((phase) => phase.needs.length === 0 && phase.signal === null);
+  const free = ready.filter((phase) => (phase.rateKey ?? null) === null).length;
+  return [...(free < ready.length ? ['admissions' as const] : []), ...(started.dispatches.length < free ? ['backlog' as const] : [])];
 }
 
 // Each kind keeps its order; between the two kinds there is none to keep.

@@ -51,6 +51,8 @@ export const ACCESS_TABLE = {
   createKey: 'admin',
   listKeys: 'admin',
   revokeKey: 'admin',
+  listWorkspaces: 'admin',
+  changeWorkspace: 'admin',
   readLiveness: 'public',
   readReadiness: 'public',
   readRedisHealth: 'loopback-or-viewer',

@@ -48,7 +48,7 @@ export type RouteResponse = {
 };
 
 export type Route = {
-  method: 'get' | 'post' | 'put' | 'delete';
+  method: 'get' | 'post' | 'put' | 'patch' | 'delete';
   /** OpenAPI style: `/v1/flows/{id}`. */
   path: string;
   /** Key of ACCESS_TABLE, which says who may call it. */

@@ -251,7 +251,7 @@ function runRoute({ database, acceptor, dispatch }: ScheduleRoutesDeps): Route {
       const draft = draftOf(acceptor, await requireSchedule(database, target), request.principal);
       const route = `POST ${scheduleLinks(target.scheduleId).run}`;
       const idempotency = key === null ? null : { route, key, bodyHash: bodyHashOf({}) };
-      const created = await runSchedule(database, target, { ...draft, idempotency, dispatch: dispatch.hasRoom() });
+      const created = await runSchedule(database, target, { ...draft, idempotency, dispatch: dispatch.room() > 0 });
       if (created.kind === 'not-found') throw new AppError('not-found');
       if (created.kind === 'created' && created.dispatches.length > 0) dispatch.send(created.dispatches);
       return runReply(created);

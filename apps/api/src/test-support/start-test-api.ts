@@ -14,7 +14,7 @@ import {
 } from '@millrace/redis';
 import { createLocalStorage } from '@millrace/storage';
 import { createFlowPlanner, createFlowRegistry, defineFlow, type FlowDefinition } from '@millrace/sdk';
-import { createDatabase, createKey, readInstance, readMigrations, schemaVersion, type Database } from '@millrace/store';
+import { createDatabase, createKey, readInstance, readMigrations, readWeights, schemaVersion, type Database } from '@millrace/store';
 import { createTestDatabase } from '@millrace/testing';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -75,7 +75,13 @@ export async function startTestApi({ outage = [] }: { outage?: readonly ('postgr
   const commands = createCommandConnection({ url, name: 'test-commands', log });
   const subscriber = createSubscriberConnection({ url, name: 'test-subscriber', log });
   const dispatcher = createJobDispatcher({ url, name: 'test-queue', log, prefix: keys.queuePrefix() });
-  const dispatch = createFlowDispatch({ dispatcher, windowMax: 2_000, log });
+  const dispatch = createFlowDispatch({
+    dispatcher,
+    windowMax: 2_000,
+    publish: (message) => createUpdatePublisher({ client: commands, keys }).publishControl(message),
+    readWeights: () => readWeights(database.main),
+    log,
+  });
   const instance = createInstanceLoader({ read: () => readInstance(database.main), clock: systemClock });
   const authenticator = authenticatorOf({ database, adminKey: TEST_ADMIN_KEY, clock: systemClock });
   const readiness = createReadiness({

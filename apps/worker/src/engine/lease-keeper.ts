@@ -70,8 +70,8 @@ async function renewAll(deps: LeaseKeeperDeps, all: readonly RunningPhase[], tru
     ),
     deps.leaseMs / 4,
   );
-<<<<<<< HEAD
-  for (const running of all) if (alive.has(running.phase.id)) trust(running);
+  // A row that stays held for longer than a lease is trusted no longer than that: it may be given away as soon as it is free.
+  for (const running of all) if (alive.get(running.phase.id) === 'renewed') trust(running);
   await stopLost(
     deps,
     all.filter((running) => !alive.has(running.phase.id)),
@@ -86,14 +86,6 @@ async function stopLost(deps: LeaseKeeperDeps, lost: readonly RunningPhase[]): P
     return new Set<string>();
   });
   for (const running of lost) running.stop(cancelled.has(running.phase.id) ? 'cancelled' : 'lease-lost');
-=======
-  for (const running of all) {
-    const lease = alive.get(running.phase.id);
-    if (lease === undefined) running.stop('lease-lost');
-    // A row that stays held for longer than a lease is trusted no longer than that: it may be given away as soon as it is free.
-    else if (lease === 'renewed') trust(running);
-  }
->>>>>>> wt-rerun
 }
 
 function stopDistrusted(deps: LeaseKeeperDeps, all: readonly RunningPhase[], trustedAtMs: (running: RunningPhase) => number): void {

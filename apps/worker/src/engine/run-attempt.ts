@@ -52,14 +52,9 @@ async function runFound(deps: PhaseRunnerDeps, { running, found, goesOn }: Start
   if (deps.runIsolated !== undefined && isIsolated(found.definition)) return runElsewhere(deps, deps.runIsolated, { running, found });
   const needed = await neededOutputs(deps, running.phase);
   if (needed.kind !== 'read') return writeEnd(deps, { running, retry: DEFAULT_RETRY, outcome: needed });
-<<<<<<< HEAD
-  const facts = { input: found.input, outputs: needed.outputs };
-  const retry = retryOf(running.phase, found);
-=======
   // A condition must not change what the handler gets, nor a handler what it will find changed or not when it is tried again.
   const facts = { input: found.input, outputs: deepFreeze(needed.outputs) };
-  const retry: RetryPolicy = { attempts: running.phase.attemptMax, backoff: found.definition.retry?.backoff ?? DEFAULT_RETRY.backoff };
->>>>>>> wt-rerun
+  const retry = retryOf(running.phase, found);
   const wanted = isWanted(found, facts);
   if (wanted !== true) return endUnwanted(deps, { running, retry, goesOn }, wanted);
   const attempt = createContext(deps, running, facts);

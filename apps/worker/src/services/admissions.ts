@@ -1,7 +1,8 @@
 // Lets go what concurrency keys and rate limits hold, when its turn comes. Woken by whoever frees a place in this process; the doorbells in
 // PostgreSQL tell of the others.
 import { createLoop, type Logger, type Loop, type PassResult } from '@millrace/process';
-import { windowsOf, type FlowDefinition, type FlowRegistry, type PlannedWindow } from '@millrace/sdk';
+import { windowsOf, type FlowDefinition, type FlowRegistry } from '@millrace/sdk';
+import type { SlidingWindow } from '@millrace/shared';
 import { admitDue, type Database } from '@millrace/store';
 
 export type AdmissionsDeps = {
@@ -33,8 +34,8 @@ async function admitSome({ database, registry, onAdmitted }: AdmissionsDeps): Pr
  * Windows by the name of their limit. Limits are shared by all flows that name them: where two definitions differ, the one whose name comes
  * first decides, in its latest version, in every process that knows it.
  */
-export function knownLimits(registry: FlowRegistry): ReadonlyMap<string, readonly PlannedWindow[]> {
-  const known = new Map<string, readonly PlannedWindow[]>();
+export function knownLimits(registry: FlowRegistry): ReadonlyMap<string, readonly SlidingWindow[]> {
+  const known = new Map<string, readonly SlidingWindow[]>();
   const definitions = registry.list().toSorted((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : b.version - a.version));
   for (const definition of definitions)
     for (const name of Object.keys(definition.limits ?? {})) {
@@ -45,7 +46,7 @@ export function knownLimits(registry: FlowRegistry): ReadonlyMap<string, readonl
 }
 
 // A limit that is not well formed is refused when a flow starts that names it; here it must not stop the others.
-function soundWindows(definition: FlowDefinition, name: string): PlannedWindow[] | undefined {
+function soundWindows(definition: FlowDefinition, name: string): SlidingWindow[] | undefined {
   try {
     const windows = windowsOf(definition, name) ?? [];
     return windows.length > 0 && windows.every(({ max, perMs }) => max > 0 && perMs > 0) ? windows : undefined;

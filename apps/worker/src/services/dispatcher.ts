@@ -3,7 +3,7 @@
 import { createLoop, createMicroBatcher, type Logger, type Loop, type PassResult } from '@millrace/process';
 import type { JobDispatcher } from '@millrace/queue';
 import type { Dispatch } from '@millrace/shared';
-import { backlogLanes, takeBacklog, type BacklogLane, type Database } from '@millrace/store';
+import { backlogLanes, readWeights, takeBacklog, type BacklogLane, type Database } from '@millrace/store';
 import { backlogShares } from './backlog-shares.ts';
 
 export type FlowDispatcher = Loop & {
@@ -24,13 +24,22 @@ export type DispatcherDeps = {
 const IDLE_MS = 250;
 /** While there is a backlog the window is topped up this often: it must not run empty between two passes. */
 const BUSY_MS = 15;
+/** How old the known shares may be. */
+const WEIGHTS_MS = 1_000;
 const TAKE_MAX = 1_000;
 const LANES_MAX = 64;
 const BATCH = { batchMax: 500, inFlightMax: 2, pendingMax: 50_000 };
 const QUEUE = 'flow-phase';
 
 export function createFlowDispatcher(deps: DispatcherDeps): FlowDispatcher {
-  const weights = new Map<string, number>();
+  // Of all who have another share than 1, not only of those with a backlog: what follows on finished phases is dispatched by it too.
+  let weights: ReadonlyMap<string, number> = new Map();
+  let weightsReadAt = Number.NEGATIVE_INFINITY;
+  const refreshWeights = async () => {
+    if (performance.now() - weightsReadAt < WEIGHTS_MS) return;
+    weights = await readWeights(deps.database.hot);
+    weightsReadAt = performance.now();
+  };
   const batcher = createMicroBatcher<Dispatch, null>({
     ...BATCH,
     send: async (items) => {
@@ -42,11 +51,11 @@ export function createFlowDispatcher(deps: DispatcherDeps): FlowDispatcher {
   let after = '';
   const topUp = async (): Promise<PassResult> => {
     if (!deps.dispatcher.isReady()) return 'idle';
+    await refreshWeights();
     const lanes = await backlogLanes(deps.database.hot, { after, limit: LANES_MAX });
     const isLast = lanes.length < LANES_MAX;
     const wasFirst = after === '';
     after = isLast ? '' : (lanes.at(-1)?.workspace ?? '');
-    for (const { workspace, weight } of lanes) weights.set(workspace, weight);
     const moved = lanes.length === 0 ? 'all' : await moveLanes(deps, lanes, weights);
     if (!isLast || !wasFirst) return 'again';
     return lanes.length === 0 ? 'idle' : moved === 'part' ? 'again' : { waitMs: BUSY_MS };

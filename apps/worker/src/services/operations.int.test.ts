@@ -311,7 +311,13 @@ describe('a bulk action', () => {
     const { running: handlers } = await test.engine();
     const subscriber = createSubscriberConnection({ url: process.env['REDIS_URL'] ?? '', name: 'test-control', log });
     await subscriber.connect();
-    const listener = createControlListener({ subscriptions: createSubscriptions(subscriber), keys: test.keys, running: handlers, log });
+    const listener = createControlListener({
+      subscriptions: createSubscriptions(subscriber),
+      keys: test.keys,
+      onWaiting: () => undefined,
+      running: handlers,
+      log,
+    });
     await listener.start();
     await startServices();
     const flowId = await test.start(name);

@@ -51,6 +51,7 @@ describe('endOverdueFlows', () => {
       subscriptions: createSubscriptions(subscriber),
       keys: test.keys,
       running: engine.running,
+      onWaiting: () => undefined,
       log,
     });
     await listener.start();

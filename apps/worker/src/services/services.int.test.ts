@@ -310,14 +310,21 @@ describe('the control listener', () => {
     startedAt: new Date(0),
   });
 
-  it('stops the running phases of a cancelled flow, and makes nothing of anything else it hears', async () => {
+  it('stops the running phases of a cancelled flow, passes on that something waits, and makes nothing of anything else it hears', async () => {
     const phases = createRunningPhases();
     const [flowId = '', otherId = ''] = await accept(2);
     const [mine, other] = [
       phases.add(claimed(flowId), { claimedAtMs: 1, deliveryId: '' }),
       phases.add(claimed(otherId), { claimedAtMs: 1, deliveryId: '' }),
     ];
-    const listener = createControlListener({ subscriptions: createSubscriptions(subscriber), keys: test.keys, running: phases, log });
+    const waiting: string[] = [];
+    const listener = createControlListener({
+      subscriptions: createSubscriptions(subscriber),
+      keys: test.keys,
+      running: phases,
+      onWaiting: (what) => waiting.push(what),
+      log,
+    });
     await listener.start();
     for (const text of [
       '',
@@ -330,10 +337,12 @@ describe('the control listener', () => {
       JSON.stringify({ type: 'other', flowId: otherId }),
     ])
       await test.redis.publish(test.keys.control(), text);
+    for (const type of ['admissions', 'backlog'] as const) await test.updates.publishControl({ type });
     await test.updates.publishControl({ type: 'cancel', flowId });
     await eventually(() => {
       expect(mine.stopReason()).toBe('cancelled');
     });
+    expect(waiting).toEqual(['admissions', 'backlog']);
     expect(other.stopReason()).toBeUndefined();
     await listener.stop(100);
     await eventually(async () => {

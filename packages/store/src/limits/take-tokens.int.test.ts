@@ -18,6 +18,7 @@ const request = (key: string, changes: Partial<TokenRequest> = {}): TokenRequest
   key,
   windows: [{ max: 10, perMs: HOUR_MS }],
   units: 1,
+  lineUpAfterMs: null,
   ...changes,
 });
 const take = (...requests: TokenRequest[]) => takeFromLimits(test.database.main, requests);
@@ -65,6 +66,40 @@ describe('takeFromLimits', () => {
       setTimeout(resolve, (refused as { retryInMs: number }).retryInMs);
     });
     expect(await takenOf(take(quick))).toEqual([true]);
+  });
+
+  it('sends each of many away until it is its turn, whichever process it asks', async () => {
+    const windows = [
+      { max: 10, perMs: 60_000 },
+      { max: 15, perMs: HOUR_MS },
+    ];
+    const batch = () => Array.from({ length: 25 }, () => request('line', { windows, lineUpAfterMs: 1_000 }));
+    const answers = (await Promise.all([take(...batch()), take(...batch()), take(...batch())])).flat();
+    const minutes = answers
+      .flatMap((answer) => (answer.taken ? [] : [Math.round((answer.retryInMs ?? 0) / 60_000)]))
+      .toSorted((a, b) => a - b);
+    const times = (count: number, minute: number) => Array.from({ length: count }, () => minute);
+    expect(minutes).toEqual([...times(5, 1), ...[60, 120, 180, 240].flatMap((minute) => [...times(10, minute), ...times(5, minute + 1)])]);
+  });
+
+  it('sends nobody into the line who waits in place or does not come back', async () => {
+    const windows = [{ max: 1, perMs: 60_000 }];
+    const [, first, second] = await take(
+      request('no line', { windows }),
+      request('no line', { windows, lineUpAfterMs: 60_000 }),
+      request('no line', { windows }),
+    );
+    expect(second).toEqual(first);
+    expect((await test.database.main.query("SELECT line FROM millrace.rate_limits WHERE key = 'no line'")).rows).toEqual([{ line: [] }]);
+  });
+
+  it('rings for the time when the row can go, once for each row', async () => {
+    await take(request('rings', { units: 2 }));
+    await take(request('rings'));
+    const { rows } = await test.database.main.query<{ far: boolean }>(
+      "SELECT next_at > now() + interval '59 minutes' AS far FROM millrace.admissions WHERE kind = 'rate' AND workspace = 'default' AND key = 'rings'",
+    );
+    expect(rows).toEqual([{ far: true }]);
   });
 
   it('goes by the windows of the one who asks, and keeps the latest', async () => {

@@ -13,6 +13,7 @@ const LIMITS = {
   hourly: [{ max: 3, per: '1h' }],
   quick: [{ max: 2, per: 200 }],
   slow: [{ max: 1, per: '1500ms' }],
+  crowded: [{ max: 4, per: 500 }],
   both: [
     { max: 5, per: 100 },
     { max: 6, per: '1h' },
@@ -83,6 +84,16 @@ describe('ctx.rateLimit', () => {
     const reasons = (await Promise.all(ids.map(reasonsOf))).flat();
     expect(new Set(reasons)).toEqual(new Set(['rate-limited']));
   });
+
+  it('sends many away until it is their turn, not all of them for the same few units again and again', async () => {
+    const name = define((ctx) => ctx.rateLimit('crowded', 1, { wait: 200 }));
+    const ids = await Promise.all(Array.from({ length: 32 }, () => test.start(name)));
+    const ended = await Promise.all(ids.map((id) => test.ended(id)));
+    expect(ended.map(({ phases: [phase] }) => phase?.output)).toEqual(ids.map(() => true));
+    const returns = (await Promise.all(ids.map(reasonsOf))).flat().length;
+    // All of those that are left, every time: 28 + 24 + ... + 4 = 112.
+    expect(returns).toBeLessThan(64);
+  }, 30_000);
 
   it('is shared by all flows and engines that name it', async () => {
     const granted = await Promise.all(

@@ -1,11 +1,13 @@
 // Admission on a real database: order and number under concurrency keys, several windows of a rate at once, several processes at once.
 // What frees places elsewhere rings the doorbells; here the tests ring themselves.
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import type { SlidingWindow, UsedOfWindow } from '@millrace/shared';
 import { eventually } from '@millrace/testing';
 import { createStoreFixture, newFlow, type StoreFixture } from '../../test-support/store-fixture.ts';
 import { createFlows, type NewFlow } from '../create-flows.ts';
 import { admitDue } from './admit.ts';
-import { takeRate, type KnownLimits } from './admit-rates.ts';
+import { takeFromLimits } from '../../limits/take-tokens.ts';
+import type { KnownLimits } from './admit-rates.ts';
 
 let store: StoreFixture;
 beforeEach(async () => {
@@ -40,6 +42,12 @@ const settle = async (limits: KnownLimits = NONE) => {
     if (outcome.waitMs !== 0) return { admitted, waitMs: outcome.waitMs };
   }
 };
+const ask = async (key: string, windows: readonly SlidingWindow[]) =>
+  (await takeFromLimits(store.database.main, [{ workspace: 'default', key, windows, units: 1, lineUpAfterMs: null }]))[0];
+const letOut = async (rateKey: string) =>
+  (
+    await store.sql<{ count: number }>('SELECT count(*)::int AS count FROM millrace.phases WHERE held IS NULL AND rate_key = $1', [rateKey])
+  )[0]?.count ?? 0;
 const admittedIds = async (key: string) =>
   (
     await store.sql<{ id: string }>(
@@ -218,23 +226,49 @@ describe('a rate limit', () => {
   it('never gives more than a window has, to any number of processes and to handlers that ask at the same time', async () => {
     const windows = [{ max: 40, perMs: 60_000 }];
     await make(...Array.from({ length: 100 }, () => rated('api')));
-    const asked = Promise.all(
-      Array.from({ length: 30 }, () => takeRate(store.database, { workspace: 'default', key: 'api', windows, count: 1 })),
-    );
+    const asked = Promise.all(Array.from({ length: 30 }, () => ask('api', windows)));
     await Promise.all(Array.from({ length: 4 }, () => settle(new Map([['api', windows]]))));
-    const taken = (await asked).filter((at) => at === null).length;
-    const [row] = await store.sql<{ count: number }>(
-      "SELECT count(*)::int AS count FROM millrace.phases WHERE held IS NULL AND rate_key = 'api'",
-    );
-    expect(taken + (row?.count ?? 0)).toBe(40);
+    const taken = (await asked).filter((answer) => answer?.taken === true).length;
+    expect(taken + (await letOut('api'))).toBe(40);
+    // Whoever was first, there is nothing left for the other.
+    expect(await ask('api', windows)).toMatchObject({ taken: false });
+    expect((await settle(new Map([['api', windows]]))).admitted).toBe(0);
   });
 
-  it('tells a handler when its tokens will be there', async () => {
-    const ask = { workspace: 'default', key: 'api', windows: [{ max: 3, perMs: 60_000 }], count: 2 };
-    expect(await takeRate(store.database, ask)).toBeNull();
-    const at = await takeRate(store.database, ask);
-    expect((at?.getTime() ?? 0) - Date.now()).toBeGreaterThan(55_000);
-    await expect(takeRate(store.database, { ...ask, count: 4 })).rejects.toThrow(RangeError);
+  it('gives half to handlers and half to dispatch, never more than a window has at any time', async () => {
+    const windows = [
+      { max: 6, perMs: 400 },
+      { max: 20, perMs: 2_000 },
+    ];
+    const known: KnownLimits = new Map([['api', windows]]);
+    await make(...Array.from({ length: 20 }, () => rated('api:half')));
+    let byHandlers = 0;
+    await eventually(
+      async () => {
+        const answers = byHandlers < 20 ? await Promise.all([ask('api:half', windows), ask('api:half', windows)]) : [];
+        byHandlers += answers.filter((answer) => answer?.taken === true).length;
+        await admitDue(store.database, known);
+        const [row] = await store.sql<{ used: UsedOfWindow[] }>("SELECT used FROM millrace.rate_limits WHERE key = 'api:half'");
+        for (const { max, perMs } of windows) {
+          const log = row?.used.find((one) => one.perMs === perMs)?.taken ?? [];
+          const lastAt = log.at(-1)?.[0] ?? 0;
+          const inSpan = log.filter(([atMs]) => atMs > lastAt - perMs).reduce((sum, [, units]) => sum + units, 0);
+          expect(inSpan).toBeLessThanOrEqual(max);
+        }
+        if (byHandlers < 20 || (await letOut('api:half')) < 20) throw new Error('tokens are still to come');
+      },
+      { withinMs: 15_000 },
+    );
+  }, 20_000);
+
+  it('is cleared away also when only handlers have used it', async () => {
+    const short = [{ max: 3, perMs: 50 }];
+    await ask('api:only', short);
+    await eventually(async () => {
+      await settle(new Map([['api', short]]));
+      expect(await store.sql('SELECT FROM millrace.rate_limits')).toEqual([]);
+    });
+    expect(await store.sql('SELECT FROM millrace.admissions')).toEqual([]);
   });
 
   it('leaves nothing behind when everything has run out', async () => {
