@@ -2,7 +2,7 @@
 import { isTerminalFlow, lastMemberId, type FlowStatus } from '@millrace/shared';
 import type { Database } from '../database.ts';
 import type { LoggedEvent } from '../events/logged-event.ts';
-import { appendEvents, lockFlow } from './flow-change.ts';
+import { appendEvents, freePlace, lockFlow } from './flow-change.ts';
 
 export type FlowActionOutcome =
   | { kind: 'done'; events: LoggedEvent[] }
@@ -27,7 +27,7 @@ export async function cancelFlow(
     });
     await client.query({
       name: 'cancel-phases',
-      text: `UPDATE millrace.phases SET status = 'cancelled', lease_owner = NULL, due_at = NULL, finished_at = clock_timestamp()
+      text: `UPDATE millrace.phases SET status = 'cancelled', lease_owner = NULL, held = NULL, awaits = NULL, due_at = NULL, finished_at = clock_timestamp()
              WHERE id > $1 AND id <= $2 AND status IN ('pending', 'queued', 'running', 'retrying', 'waiting')`,
       values: [flow.id, lastMemberId(flow.id)],
     });
@@ -35,6 +35,7 @@ export async function cancelFlow(
       "UPDATE millrace.flows SET status = 'cancelled', phases_open = 0, phases_active = 0, pause = NULL, due_at = NULL, finished_at = clock_timestamp() WHERE id = $1",
       [flow.id],
     );
+    await freePlace(client, flow.id);
     return { kind: 'done', events: await appendEvents(client, flow.id, [{ type: 'flow.cancelled', data: { by: target.by } }]) };
   });
 }

@@ -42,7 +42,7 @@ ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING`,
   });
 }
 
-// Ready ones go to the backlog; the dispatcher takes them from there.
+// Ready ones go to the backlog; the dispatcher takes them from there. Jobs of the run before that are still in Redis are stale from now on.
 async function resetPhases(client: Queryable, flowId: string): Promise<{ name: string; status: string }[]> {
   const result = await client.query<{ name: string; status: string }>({
     name: 'reset-phases',
@@ -53,7 +53,7 @@ WITH open AS (
 )
 UPDATE millrace.phases p
 SET status = CASE WHEN o.needs_open > 0 THEN 'pending' WHEN p.signal IS NULL THEN 'queued' ELSE 'waiting' END, needs_open = o.needs_open, attempts = 0, crashes = 0, alone = false,
-    dispatched = false, awaits = NULL, interruptions = 0, interrupted_at = NULL, cause = NULL,
+    dispatched = false, generation = p.generation + 1, awaits = NULL, interruptions = 0, interrupted_at = NULL, cause = NULL,
     held = CASE WHEN o.needs_open = 0 AND p.signal IS NULL THEN CASE WHEN f.concurrency_key IS NOT NULL THEN 'limit' WHEN p.rate_key IS NOT NULL THEN 'rate' END END, due_at = CASE WHEN o.needs_open = 0 THEN now() + p.wait_timeout_ms * interval '1 millisecond' END, lease_owner = NULL, output = NULL, error = NULL, started_at = NULL, finished_at = NULL
 FROM open o, millrace.flows f WHERE p.id = o.id AND f.id = $1 RETURNING p.name, p.status`,
     values: [flowId, lastMemberId(flowId)],

@@ -71,7 +71,7 @@ export async function deliverKept(database: Pick<Database, 'transaction'>, kept:
       'UPDATE millrace.signals SET delivered = true WHERE flow_id = $1 AND name = $2 AND NOT delivered AND (run <> $3 OR $4)',
       [flow.id, kept.name, flow.run, isTerminalFlow(flow.status)],
     );
-    return isTerminalFlow(flow.status) || flow.status === 'paused' ? NOTHING : deliver(client, flow, kept.name);
+    return isTerminalFlow(flow.status) || flow.status === 'paused' || !flow.is_due ? NOTHING : deliver(client, flow, kept.name);
   });
 }
 
@@ -141,6 +141,7 @@ async function begin(client: Queryable, flow: LockedFlow, phaseCount: number): P
     name: 'begin-by-signal',
     text: `WITH old AS (SELECT id, status, started_at FROM millrace.flows WHERE id = $1)
            UPDATE millrace.flows f SET phases_active = f.phases_active + $2, started_at = coalesce(f.started_at, clock_timestamp()),
+                  due_at = CASE WHEN old.status = 'queued' OR old.started_at IS NULL THEN clock_timestamp() + f.timeout_ms * interval '1 millisecond' ELSE f.due_at END,
                   status = CASE WHEN f.status = 'queued' THEN 'running' ELSE f.status END
            FROM old WHERE f.id = old.id RETURNING old.status = 'queued' OR old.started_at IS NULL AS "isFirst"`,
     values: [flow.id, phaseCount],

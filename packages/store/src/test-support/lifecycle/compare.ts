@@ -64,7 +64,7 @@ const INVARIANTS: Record<string, string> = {
   'only an end has a time, and each has one': BROKEN_FLOW(
     `(status IN ${ENDED}) = (finished_at IS NOT NULL) AND (status NOT IN ${ENDED} OR due_at IS NULL)`,
   ),
-  'only a paused flow has a pause': BROKEN_FLOW(`(status = 'paused') = (pause IS NOT NULL)`),
+  'a paused flow has a pause': BROKEN_FLOW(`status <> 'paused' OR pause IS NOT NULL`),
   'events are numbered without a gap': `SELECT f.id FROM millrace.flows f JOIN millrace.events e ON e.subject_id = f.id GROUP BY f.id
     HAVING count(*) <> f.seq_last OR min(e.seq) <> 1 OR max(e.seq) <> f.seq_last`,
   'nothing follows the end of a run but the next run': `SELECT subject_id FROM (

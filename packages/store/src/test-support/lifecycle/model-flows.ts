@@ -87,6 +87,7 @@ export function releaseDue(model: Model): void {
 
 /** First in first out under each key; then rates, as long as there are tokens. */
 export function admit(model: Model): void {
+  releaseDue(model);
   for (const key of new Set(model.flows.map((flow) => flow.key))) {
     if (key === null) continue;
     const open = model.flows.filter((flow) => flow.key === key && isOpen(flow));
@@ -94,8 +95,7 @@ export function admit(model: Model): void {
     for (const flow of open.filter(({ admitted, later }) => !admitted && !later)) {
       if (taken >= flow.limit) break;
       taken += 1;
-      flow.admitted = true;
-      for (const phase of flow.phases) if (phase.held === 'limit') phase.held = phase.rate === null ? null : 'rate';
+      letIn(flow);
     }
   }
   for (const phase of model.flows.flatMap(({ phases }) => phases)) {
@@ -105,6 +105,11 @@ export function admit(model: Model): void {
     model.tokens.set(phase.rate, used + 1);
     phase.held = null;
   }
+}
+
+function letIn(flow: ModelFlow): void {
+  flow.admitted = true;
+  for (const phase of flow.phases) if (phase.held === 'limit') phase.held = phase.rate === null ? null : 'rate';
 }
 
 export function pause(flow: ModelFlow, hasEnd: boolean): string {
@@ -159,10 +164,8 @@ function deliver(model: Model, flow: ModelFlow, name: string): void {
   for (const phase of suspended) wake(model, flow, phase);
   if (waiting.length === 0) return;
   if (flow.status === 'queued' || !flow.started) tell(flow, 'flow.started');
-  if (flow.status === 'queued') {
-    setFlow(flow, 'running');
-    flow.due = flow.timeout ? 'later' : 'none';
-  }
+  if (flow.status === 'queued' || !flow.started) flow.due = flow.timeout ? 'later' : 'none';
+  if (flow.status === 'queued') setFlow(flow, 'running');
   flow.started = true;
   for (const phase of waiting) {
     setPhase(phase, 'running');

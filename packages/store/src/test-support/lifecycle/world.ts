@@ -114,6 +114,7 @@ const WHOLE: Record<Exclude<WholeStep, 'pauseQueue' | 'resumeQueue'>, (world: Wo
   },
   releaseDue: async ({ store }) => void (await releaseHeld(store.database.hot, 1_000)),
   admit: async ({ store }) => {
+    await releaseHeld(store.database.hot, 1_000);
     // Each pass leaves doorbells for the next, until nothing is let in any more.
     for (let passes = 0; passes < 20 && (await admitDue(store.database, LIMITS)).waitMs === 0; passes += 1);
   },
@@ -312,8 +313,9 @@ async function startChild(world: World, { id, fence, run }: Claim & { id: string
 /** The database as a place to aim at, for stories without a model. */
 export async function viewOf(world: World): Promise<View> {
   const rows = await world.store.sql<{ id: string; status: string }>('SELECT id, status FROM millrace.phases ORDER BY id');
+  const flows = await world.store.sql<{ id: string; status: string }>('SELECT id, status FROM millrace.flows');
   return world.flowIds.map((flowId) => ({
-    status: '',
+    status: flows.find(({ id }) => id === flowId)?.status ?? '',
     phases: rows
       .filter(({ id }) => groupIdOf(id) === flowId)
       .map(({ id, status }) => ({ status, jobCount: world.jobs.get(id)?.length ?? 0, claimCount: world.claims.get(id)?.length ?? 0 })),
