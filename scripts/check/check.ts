@@ -25,6 +25,7 @@ const checks: readonly Check[] = [
     args: ['--check', '--log-level', 'warn', '**/*.{ts,tsx,mjs,cjs,json,yml,yaml,css,html}'],
   },
   { name: 'containers', program: 'scripts/check/container-files.ts', args: [] },
+  { name: 'pages', program: 'scripts/docs/write-lifecycle.ts', args: ['--check'] },
   { name: 'unit tests', program: bin('jest/bin/jest.js'), args: ['--selectProjects', 'unit', '--passWithNoTests'] },
 ];
 

@@ -15,6 +15,10 @@ export { groupIdOf, isUuid, lastMemberId, MEMBER_COUNT_MAX, memberId, newGroupId
 export { jobIdOf, QUEUE_NAMES } from './job.ts';
 export type { Dispatch, JobRef, QueueName } from './job.ts';
 export { LIMITS } from './limits.ts';
+export { FLOW_TRANSITIONS } from './lifecycle/flow-transitions.ts';
+export { PHASE_TRANSITIONS } from './lifecycle/phase-transitions.ts';
+export { mayChange } from './lifecycle/transition.ts';
+export type { Transition } from './lifecycle/transition.ts';
 export { PRIORITY_STEP_MS, rankOf } from './rank.ts';
 export { limitKeyOf, limitNameOf } from './rate-key.ts';
 export { DEFAULT_WORKSPACE, roleAllows, ROLES } from './roles.ts';

@@ -1,6 +1,7 @@
 // A migrated database of its own for each test file, on the server that DATABASE_URL names.
 import { randomBytes } from 'node:crypto';
 import { createDatabase, ensureSelftestTable, migrate, type Database } from '@millrace/store';
+import { guardLifecycle } from './guard-lifecycle.ts';
 
 export type TestDatabase = {
   readonly url: string;
@@ -21,6 +22,7 @@ export async function createTestDatabase(serverUrl: string | undefined = process
   await migrate(url);
   await ensureSelftestTable(url);
   const database = createDatabase({ url, name: 'test', onError: () => undefined });
+  await guardLifecycle(database.main);
   return {
     url,
     database,

@@ -164,7 +164,7 @@ describe('explain', () => {
     await claim(flow);
     // Suspending a phase and waking it is the engine's work.
     await sql(
-      "UPDATE millrace.phases SET status = 'waiting', awaits = $2, lease_owner = NULL, due_at = now() + interval '1 minute' WHERE id = $1",
+      "/* forged */ UPDATE millrace.phases SET status = 'waiting', awaits = $2, lease_owner = NULL, due_at = now() + interval '1 minute' WHERE id = $1",
       [flow.phaseId, awaits],
     );
     expect(await explain(flow)).toMatchObject({ cause, clearsAt: expect.any(String) });
@@ -182,7 +182,7 @@ describe('explain', () => {
       await start({ extras: { parent: { ...parent, key: 'a' } } }),
       await start({ extras: { parent: { ...parent, key: 'b' } } }),
     ];
-    await sql("UPDATE millrace.phases SET status = 'waiting', awaits = $2, lease_owner = NULL, due_at = NULL WHERE id = $1", [
+    await sql("/* forged */ UPDATE millrace.phases SET status = 'waiting', awaits = $2, lease_owner = NULL, due_at = NULL WHERE id = $1", [
       flow.phaseId,
       { kind: 'children', count: 2 },
     ]);

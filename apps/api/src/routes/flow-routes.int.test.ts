@@ -210,10 +210,13 @@ describe('POST /v1/flows/{id}/retry', () => {
     const early = await ask(api, { method: 'POST', path: `/v1/flows/${id}/retry` });
     expect({ status: early.status, detail: early.json['detail'] }).toEqual({ status: 409, detail: 'The flow is queued.' });
     await api.database.main.query(
-      "UPDATE millrace.phases SET status = CASE WHEN name = 'first' THEN 'completed' ELSE 'failed' END, output = '{\"rows\": 3}' WHERE flow_id = $1",
+      "/* forged */ UPDATE millrace.phases SET status = CASE WHEN name = 'first' THEN 'completed' ELSE 'failed' END, output = '{\"rows\": 3}' WHERE flow_id = $1",
       [id],
     );
-    await api.database.main.query("UPDATE millrace.flows SET status = 'failed', phases_open = 0, phases_failed = 1 WHERE id = $1", [id]);
+    await api.database.main.query(
+      "/* forged */ UPDATE millrace.flows SET status = 'failed', phases_open = 0, phases_failed = 1 WHERE id = $1",
+      [id],
+    );
     const retried = await ask(api, { method: 'POST', path: `/v1/flows/${id}/retry`, body: '{}' });
     expect(retried.status).toBe(202);
     expect(retried.json).toMatchObject({ status: 'queued', run: 2, outputs: { first: { rows: 3 } } });

@@ -177,7 +177,7 @@ describe('GET /v1/jobs/{id}', () => {
       [id],
     );
     await api.database.main.query(
-      "UPDATE millrace.phases SET generation = 2, status = 'retrying', attempts = 1, due_at = now() + interval '1 minute' WHERE id = $1",
+      "/* forged */ UPDATE millrace.phases SET generation = 2, status = 'retrying', attempts = 1, due_at = now() + interval '1 minute' WHERE id = $1",
       [id],
     );
     const latest = await ask(api, { path: `/v1/jobs/${id}-2` });

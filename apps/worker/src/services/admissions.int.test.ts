@@ -71,7 +71,7 @@ describe('the admission loop', () => {
       expect(await freeCount()).toBe(2);
     });
     await database.main.query(
-      "UPDATE millrace.flows SET status = 'completed' WHERE id = (SELECT id FROM millrace.flows WHERE admitted ORDER BY id LIMIT 1)",
+      "/* forged */ UPDATE millrace.flows SET status = 'completed' WHERE id = (SELECT id FROM millrace.flows WHERE admitted ORDER BY id LIMIT 1)",
     );
     await database.main.query("INSERT INTO millrace.admissions (workspace, kind, key) VALUES ('default', 'limit', 'k')");
     await eventually(async () => {

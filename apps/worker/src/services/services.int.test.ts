@@ -121,10 +121,10 @@ const phaseRow = async (flowId: string) =>
     )
   ).rows[0];
 const overdue = (flowId: string, status?: string) =>
-  test.database.main.query("UPDATE millrace.phases SET due_at = now() - interval '1 minute', status = coalesce($2, status) WHERE id = $1", [
-    onlyPhase(flowId),
-    status ?? null,
-  ]);
+  test.database.main.query(
+    "/* forged */ UPDATE millrace.phases SET due_at = now() - interval '1 minute', status = coalesce($2, status) WHERE id = $1",
+    [onlyPhase(flowId), status ?? null],
+  );
 
 describe('the dispatcher', () => {
   it('fills the window from the backlog, the most urgent first, and tops it up as it empties', async () => {
@@ -243,7 +243,9 @@ describe('the reconciler', () => {
     await test.dispatch(
       ids.map((flowId) => ({ id: onlyPhase(flowId), generation: 1, workspace: 'default', priority: 50, attempts: 4, delayMs: 0 })),
     );
-    await test.database.main.query("UPDATE millrace.phases SET status = 'retrying', attempts = 1, due_at = now() - interval '1 minute'");
+    await test.database.main.query(
+      "/* forged */ UPDATE millrace.phases SET status = 'retrying', attempts = 1, due_at = now() - interval '1 minute'",
+    );
     const { more } = await startReconciler();
     const startedAt = performance.now();
     await more(3);

@@ -134,7 +134,8 @@ describe('jobs that may be gone from the queue', () => {
 
   it('are those of retries well past their time', async () => {
     const [late, justNow] = [await store.make([[]]), await store.make([[]])];
-    for (const flow of [late, justNow]) await store.sql("UPDATE millrace.phases SET status = 'retrying' WHERE id = $1", [flow.phaseId(0)]);
+    for (const flow of [late, justNow])
+      await store.sql("/* forged */ UPDATE millrace.phases SET status = 'retrying' WHERE id = $1", [flow.phaseId(0)]);
     await overdue(late.phaseId(0), 6);
     await overdue(justNow.phaseId(0), 2);
     expect(await unclaimed(hot, 10)).toEqual([ref(late)]);
@@ -158,7 +159,7 @@ describe('jobs that may be gone from the queue', () => {
 
   it('of retries are dispatched as queued phases with the attempts that are left', async () => {
     const flow = await store.make([[]]);
-    await store.sql("UPDATE millrace.phases SET status = 'retrying', attempts = 3 WHERE id = $1", [flow.phaseId(0)]);
+    await store.sql("/* forged */ UPDATE millrace.phases SET status = 'retrying', attempts = 3 WHERE id = $1", [flow.phaseId(0)]);
     await overdue(flow.phaseId(0));
     expect(await dispatchAgain(hot, [ref(flow)])).toMatchObject([{ generation: 2, attempts: 1 }]);
     expect((await store.claim([flow.phaseId(0)]))[0]).toMatchObject({ attempt: 4 });
@@ -166,7 +167,7 @@ describe('jobs that may be gone from the queue', () => {
 
   it('that are in the queue all the same are not looked for again before another grace time', async () => {
     const [queued, retrying] = [await store.make([[]]), await store.make([[]])];
-    await store.sql("UPDATE millrace.phases SET status = 'retrying', attempts = 1 WHERE id = $1", [retrying.phaseId(0)]);
+    await store.sql("/* forged */ UPDATE millrace.phases SET status = 'retrying', attempts = 1 WHERE id = $1", [retrying.phaseId(0)]);
     for (const flow of [queued, retrying]) await overdue(flow.phaseId(0));
     await postponeCheck(hot, [ref(queued), ref(retrying)]);
     expect(await unclaimed(hot, 10)).toEqual([]);

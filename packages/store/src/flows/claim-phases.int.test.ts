@@ -124,7 +124,9 @@ describe('a delivery that has nothing to claim', () => {
 
   it('comes later when the time of a retry has not come', async () => {
     const { dispatches, phaseId } = await store.make([[]]);
-    await store.sql("UPDATE millrace.phases SET status = 'retrying', due_at = now() + interval '1 minute' WHERE id = $1", [phaseId(0)]);
+    await store.sql("/* forged */ UPDATE millrace.phases SET status = 'retrying', due_at = now() + interval '1 minute' WHERE id = $1", [
+      phaseId(0),
+    ]);
     expect((await claim(dispatches)).results).toMatchObject([{ kind: 'not-yet' }]);
     await store.sql("UPDATE millrace.phases SET due_at = now() + interval '500 milliseconds' WHERE id = $1", [phaseId(0)]);
     expect((await claim(dispatches)).results).toMatchObject([{ kind: 'claimed' }]);
@@ -145,7 +147,7 @@ describe('a delivery that has nothing to claim', () => {
 
   it.each(['cancelled', 'completed', 'failed', 'paused'])('is stale when the flow is %s, whatever its phases look like', async (status) => {
     const { flowId, dispatches, phaseId } = await store.make([[]]);
-    await store.sql('UPDATE millrace.flows SET status = $2 WHERE id = $1', [flowId, status]);
+    await store.sql('/* forged */ UPDATE millrace.flows SET status = $2 WHERE id = $1', [flowId, status]);
     expect((await claim(dispatches)).results).toEqual([{ kind: 'stale' }]);
     expect(await store.phase(phaseId(0))).toMatchObject({ status: 'queued', fence: '0' });
   });

@@ -96,7 +96,7 @@ async function resumeLocked(client: Queryable, flow: LockedFlow, by: string): Pr
     text: `
 WITH old AS (SELECT id, pause FROM millrace.flows WHERE id = $1)
 UPDATE millrace.flows f SET pause = NULL,
-  status = CASE WHEN f.phases_active = 0 THEN 'waiting' WHEN old.pause->>'from' = 'queued' THEN 'queued' ELSE 'running' END,
+  status = CASE WHEN NOT f.planned THEN 'queued' WHEN f.phases_active = 0 THEN 'waiting' WHEN old.pause->>'from' = 'queued' THEN 'queued' ELSE 'running' END,
   due_at = (old.pause->>'due')::timestamptz
 FROM old WHERE f.id = old.id RETURNING old.pause->>'reason' AS reason, (old.pause->>'until')::timestamptz AS until`,
     values: [flow.id],

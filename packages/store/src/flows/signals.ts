@@ -71,7 +71,7 @@ export async function deliverKept(database: Pick<Database, 'transaction'>, kept:
       'UPDATE millrace.signals SET delivered = true WHERE flow_id = $1 AND name = $2 AND NOT delivered AND (run <> $3 OR $4)',
       [flow.id, kept.name, flow.run, isTerminalFlow(flow.status)],
     );
-    return isTerminalFlow(flow.status) || flow.status === 'paused' ? NOTHING : deliver(client, flow, kept.name);
+    return isTerminalFlow(flow.status) || flow.status === 'paused' || !flow.is_due ? NOTHING : deliver(client, flow, kept.name);
   });
 }
 

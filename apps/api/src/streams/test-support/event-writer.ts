@@ -68,7 +68,7 @@ export function createEventWriter({ database, updates }: { database: Database; u
       return events;
     },
     setStatus: async (flowId, status) => {
-      await database.main.query('UPDATE millrace.flows SET status = $2 WHERE id = $1', [flowId, status]);
+      await database.main.query('/* forged */ UPDATE millrace.flows SET status = $2 WHERE id = $1', [flowId, status]);
     },
   };
 }

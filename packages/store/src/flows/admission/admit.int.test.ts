@@ -29,8 +29,8 @@ const make = async (...flows: NewFlow[]) =>
 const ringLimit = (key: string) =>
   store.sql("INSERT INTO millrace.admissions (workspace, kind, key) VALUES ('default', 'limit', $1)", [key]);
 const end = async (ids: readonly string[], key: string) => {
-  await store.sql("UPDATE millrace.phases SET status = 'completed' WHERE flow_id = ANY($1::uuid[])", [ids]);
-  await store.sql("UPDATE millrace.flows SET status = 'completed', phases_open = 0 WHERE id = ANY($1::uuid[])", [ids]);
+  await store.sql("/* forged */ UPDATE millrace.phases SET status = 'completed' WHERE flow_id = ANY($1::uuid[])", [ids]);
+  await store.sql("/* forged */ UPDATE millrace.flows SET status = 'completed', phases_open = 0 WHERE id = ANY($1::uuid[])", [ids]);
   await ringLimit(key);
 };
 /** Admits until no doorbell is due. */
@@ -91,7 +91,7 @@ describe('a concurrency key', () => {
     const ids = await make(keyed('k', 1), keyed('k', 1), keyed('k', 1));
     await settle();
     for (const status of ['waiting', 'paused']) {
-      await store.sql('UPDATE millrace.flows SET status = $2 WHERE id = $1', [ids[0], status]);
+      await store.sql('/* forged */ UPDATE millrace.flows SET status = $2 WHERE id = $1', [ids[0], status]);
       await ringLimit('k');
       expect((await settle()).admitted).toBe(0);
     }
@@ -108,7 +108,7 @@ describe('a concurrency key', () => {
       keyed('k', 1),
       keyed('k', 1),
     );
-    await store.sql("UPDATE millrace.flows SET status = 'cancelled' WHERE id = $1", [ids[0]]);
+    await store.sql("/* forged */ UPDATE millrace.flows SET status = 'cancelled' WHERE id = $1", [ids[0]]);
     await store.sql('UPDATE millrace.flows SET planned = false WHERE id = $1', [ids[2]]);
     await settle();
     expect(await admittedIds('k')).toEqual([ids[3]]);
@@ -209,7 +209,7 @@ describe('a rate limit', () => {
 
   it('takes no token for a phase whose flow was cancelled, and holds one whose flow was paused', async () => {
     const ids = await make(rated('api'), rated('api'), rated('api'));
-    await store.sql("UPDATE millrace.phases SET status = 'cancelled' WHERE flow_id = $1", [ids[0]]);
+    await store.sql("/* forged */ UPDATE millrace.phases SET status = 'cancelled' WHERE flow_id = $1", [ids[0]]);
     await store.sql("UPDATE millrace.flows SET status = 'paused' WHERE id = $1", [ids[1]]);
     await settle(limits({ max: 1, perMs: 60_000 }));
     expect((await heldOf(ids)).slice(1)).toEqual(['pause', null]);

@@ -33,7 +33,8 @@ const idOf = (started: StartedFlow | undefined) =>
   started === undefined || started.kind === 'key-reused' ? '' : 'flowId' in started ? started.flowId : (started.body as { id: string }).id;
 const kinds = (started: readonly StartedFlow[]) => started.map((one) => one.kind);
 const run = async (flowId: string) => store.claim([memberId(flowId, 0)]);
-const end = (flowId: string) => store.sql("UPDATE millrace.flows SET status = 'completed', finished_at = now() WHERE id = $1", [flowId]);
+const end = (flowId: string) =>
+  store.sql("/* forged */ UPDATE millrace.flows SET status = 'completed', finished_at = now() WHERE id = $1", [flowId]);
 const statusOf = async (flowId: string) => (await store.flow(flowId)).status;
 const flowCount = async (tag: string) =>
   (await store.sql<{ count: number }>("SELECT count(*)::int AS count FROM millrace.flows WHERE tags->>'t' = $1", [tag]))[0]?.count;

@@ -176,7 +176,7 @@ describe('millrace.start_flow', () => {
     });
     await store.sql("UPDATE millrace.flows SET status = 'running', started_at = now() WHERE id = $1", [second]);
     expect(await start('replace')).toBe(second);
-    await store.sql("UPDATE millrace.flows SET status = 'completed' WHERE id = $1", [second]);
+    await store.sql("/* forged */ UPDATE millrace.flows SET status = 'completed' WHERE id = $1", [second]);
     expect(await start('window', ", dedupe_window => '1 hour'")).toBe(second);
     expect(await start('window', ", dedupe_window => '1 microsecond'")).not.toBe(second);
   });
