@@ -58,12 +58,7 @@ FROM millrace.flows f WHERE f.id = $1 AND f.workspace = $2`,
     values: [target.flowId, target.workspace, lastMemberId(target.flowId)],
   });
   const row = result.rows[0];
-  return row === undefined
-    ? undefined
-    : {
-        flow: withDates(row.flow, ['run_at', 'expires_at', 'created_at', 'started_at', 'finished_at']),
-        phases: row.phases.map((phase) => withDates(phase, ['started_at', 'finished_at'])),
-      };
+  return row === undefined ? undefined : fromJson(row);
 }
 
 /** The head of a flow's or import's event log, and whether it has ended; for streams. */
@@ -77,6 +72,14 @@ export async function readFlowHead(
     values: [target.flowId, target.workspace],
   });
   return result.rows[0];
+}
+
+/** A flow and its phases whose instants are text, as JSON has them. */
+export function fromJson(row: { flow: StoredFlow; phases: readonly StoredPhase[] }): { flow: StoredFlow; phases: StoredPhase[] } {
+  return {
+    flow: withDates(row.flow, ['run_at', 'expires_at', 'created_at', 'started_at', 'finished_at']),
+    phases: row.phases.map((phase) => withDates(phase, ['started_at', 'finished_at'])),
+  };
 }
 
 // Instants inside jsonb arrive as text.
