@@ -16,7 +16,13 @@ const INTERVAL_MS = 60 * 60_000;
 
 /** A pass that fails because a table was locked for too long is tried again within seconds. */
 export function createPartitions(deps: PartitionsDeps): Loop {
-  return createLoop({ name: 'partitions', intervalMs: INTERVAL_MS, log: deps.log, onPass: deps.onPass, runOnce: () => keepPartitions(deps) });
+  return createLoop({
+    name: 'partitions',
+    intervalMs: INTERVAL_MS,
+    log: deps.log,
+    onPass: deps.onPass,
+    runOnce: () => keepPartitions(deps),
+  });
 }
 
 async function keepPartitions({ database, retentionDays, log }: PartitionsDeps): Promise<PassResult> {

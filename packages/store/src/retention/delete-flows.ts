@@ -34,7 +34,10 @@ export async function retentionLanes(on: Queryable, { after, limit }: { after: L
 }
 
 /** What of a lane may go now. Undefined: nothing, whatever it holds. */
-export async function expiryOf(on: Queryable, { lane, retention, now }: { lane: Lane; retention: Retention; now: Date }): Promise<Expiry | undefined> {
+export async function expiryOf(
+  on: Queryable,
+  { lane, retention, now }: { lane: Lane; retention: Retention; now: Date },
+): Promise<Expiry | undefined> {
   const { ageMs, count, archive } = ruleFor(retention, lane.name);
   const endedBefore = ageMs === null ? null : new Date(now.getTime() - ageMs);
   const byMonth = ageMs !== null && ageMs >= BY_MONTH_MS_MIN && !archive;
@@ -48,7 +51,10 @@ export async function expiryOf(on: Queryable, { lane, retention, now }: { lane: 
   const countedOut = result.rows[0]?.counted_out ?? null;
   if (byAge === null && countedOut === null) return undefined;
   // Both bounds are uuids in the same spelling, whose order is that of their text.
-  const below = [byAge, countedOut === null ? null : after(countedOut)].filter((id) => id !== null).toSorted().at(-1);
+  const below = [byAge, countedOut === null ? null : after(countedOut)]
+    .filter((id) => id !== null)
+    .toSorted()
+    .at(-1);
   return below === undefined ? undefined : { lane, below, endedBefore, countedOut, archive };
 }
 

@@ -59,12 +59,17 @@ async function fill({ main }: Database, at: string): Promise<string> {
     [phase],
   );
   await main.query("INSERT INTO millrace.steps (phase_id, run, name, workspace, result) VALUES ($1, 1, 's', 'default', '1')", [phase]);
-  await main.query("INSERT INTO millrace.signals (flow_id, run, name, workspace, body, sent_by) VALUES ($1, 1, 's', 'default', '1', 'x')", [id]);
+  await main.query("INSERT INTO millrace.signals (flow_id, run, name, workspace, body, sent_by) VALUES ($1, 1, 's', 'default', '1', 'x')", [
+    id,
+  ]);
   await main.query(
     "INSERT INTO millrace.cancellations (flow_id, run, phase_id, workspace, phase, fence, worker, requested_by) VALUES ($1, 1, $2, 'default', 'p', 1, 'w', 'x')",
     [id, phase],
   );
-  await main.query("INSERT INTO millrace.events (subject_id, seq, workspace, type, at, data) VALUES ($1, 1, 'default', 'flow.queued', now(), '{}')", [id]);
+  await main.query(
+    "INSERT INTO millrace.events (subject_id, seq, workspace, type, at, data) VALUES ($1, 1, 'default', 'flow.queued', now(), '{}')",
+    [id],
+  );
   return id;
 }
 

@@ -32,7 +32,10 @@ async function addFlow(flow: { at: Date; status?: string; name?: string; endedAt
     `INSERT INTO millrace.phases (id, flow_id, workspace, name, status, priority, needs, dependants, needs_open, attempt_max) VALUES ($1, $2, 'default', 'p', $3, 50, '{}', '{}', 0, 4)`,
     [phaseOf(id), id, ended ? 'completed' : 'queued'],
   );
-  await store.sql("INSERT INTO millrace.events (subject_id, seq, workspace, type, at, data) VALUES ($1, 1, 'default', 'flow.queued', $2, '{}')", [id, flow.at]);
+  await store.sql(
+    "INSERT INTO millrace.events (subject_id, seq, workspace, type, at, data) VALUES ($1, 1, 'default', 'flow.queued', $2, '{}')",
+    [id, flow.at],
+  );
   return id;
 }
 
@@ -49,10 +52,13 @@ async function splitSince(at: Date): Promise<void> {
   for (const { parent, name } of tables) await store.sql(`ALTER TABLE millrace.${parent} DETACH PARTITION millrace.${name}`);
   for (const { name } of tables) await store.sql(`DROP TABLE millrace.${name}`);
   for (let month = at; month < new Date(); month = new Date(Date.UTC(month.getUTCFullYear(), month.getUTCMonth() + 1, 10)))
-    await store.sql("SELECT millrace.make_partition(name, $1::timestamptz::date) FROM millrace.partitioned", [month]);
+    await store.sql('SELECT millrace.make_partition(name, $1::timestamptz::date) FROM millrace.partitioned', [month]);
 }
 
-const keepDays = (days: number | null, rules: Retention['rules'] = []): Retention => ({ defaultAgeMs: days === null ? null : days * DAY_MS, rules });
+const keepDays = (days: number | null, rules: Retention['rules'] = []): Retention => ({
+  defaultAgeMs: days === null ? null : days * DAY_MS,
+  rules,
+});
 const months = async () =>
   (await store.sql<{ name: string }>("SELECT name FROM millrace.partitions WHERE parent = 'flows' ORDER BY bound")).map((row) => row.name);
 const flowIds = async () => (await store.sql<{ id: string }>('SELECT id FROM millrace.flows ORDER BY id')).map((row) => row.id);
@@ -90,7 +96,9 @@ describe('months to come', () => {
     const later = past(-6);
     await addFlow({ at: later });
     await addFlow({ at: later });
-    expect(await store.sql('SELECT millrace.make_partition($1, $2::timestamptz::date, 1) AS outcome', ['flows', later])).toEqual([{ outcome: 'too-many' }]);
+    expect(await store.sql('SELECT millrace.make_partition($1, $2::timestamptz::date, 1) AS outcome', ['flows', later])).toEqual([
+      { outcome: 'too-many' },
+    ]);
     expect(await store.sql('SELECT id FROM millrace.flows_default')).toHaveLength(2);
   });
 });
@@ -99,19 +107,23 @@ describe('a month that is over', () => {
   it('is dropped with everything in it when all its flows are beyond their time', async () => {
     await splitSince(past(5));
     const gone = await addFlow({ at: past(5) });
-    const kept = await addFlow({ at: past(4) , endedAt: new Date() });
+    const kept = await addFlow({ at: past(4), endedAt: new Date() });
     const dropped = await dropMonth(store.database, keepDays(90));
     expect(dropped).toEqual({ month: past(5).toISOString().slice(0, 7), kept: 0 });
     expect(await flowIds()).toEqual([kept]);
     expect(await store.sql('SELECT FROM millrace.events WHERE subject_id = $1', [gone])).toHaveLength(0);
     expect(await months()).not.toContain(`flows${suffixOf(past(5))}`);
-    expect(await store.sql("SELECT FROM pg_class WHERE relname ~ $1", [`${suffixOf(past(5))}$`])).toHaveLength(1);
+    expect(await store.sql('SELECT FROM pg_class WHERE relname ~ $1', [`${suffixOf(past(5))}$`])).toHaveLength(1);
   });
 
   it.each([
     ['has not ended', { status: 'waiting' }, []],
     ['ended lately', { endedAt: new Date() }, []],
-    ['is kept longer by its definition', { name: 'long' }, [{ name: 'long', version: 1, ageMs: 400 * DAY_MS, count: null, archive: false }]],
+    [
+      'is kept longer by its definition',
+      { name: 'long' },
+      [{ name: 'long', version: 1, ageMs: 400 * DAY_MS, count: null, archive: false }],
+    ],
     ['is to be archived first', { name: 'dear' }, [{ name: 'dear', version: 1, ageMs: null, count: null, archive: true }]],
   ] as const)('stays while a flow in it %s', async (_why, flow, rules) => {
     await splitSince(past(5));
@@ -148,7 +160,10 @@ describe('a month that is over', () => {
       "INSERT INTO millrace.imports (id, workspace, dataset, dataset_id, mode, format, status, options, created_by) VALUES ($1, 'default', 'd', $1, 'insert', 'csv', 'completed', '{}', 'x')",
       [id],
     );
-    await store.sql("INSERT INTO millrace.events (subject_id, seq, workspace, type, at, data) VALUES ($1, 1, 'default', 'import.queued', now(), '{}')", [id]);
+    await store.sql(
+      "INSERT INTO millrace.events (subject_id, seq, workspace, type, at, data) VALUES ($1, 1, 'default', 'import.queued', now(), '{}')",
+      [id],
+    );
     expect(await dropMonth(store.database, keepDays(90))).toBeDefined();
     expect(await store.sql('SELECT seq FROM millrace.events WHERE subject_id = $1', [id])).toEqual([{ seq: 1 }]);
   });
