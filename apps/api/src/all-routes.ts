@@ -9,11 +9,13 @@ import {
   createKey,
   createKeyOnce,
   failCallback,
+  listArchived,
   listKeys,
   listWorkers,
   listWorkspaces,
   pauseFlow,
   pauseQueue,
+  readArchived,
   readExplainFacts,
   readFlow,
   readFlowHead,
@@ -36,6 +38,7 @@ import { type FlowIntake } from './flows/flow-intake.ts';
 import { createProgressReader, type ProgressReader } from './flows/latest-progress.ts';
 import { createCursors, type Cursors } from './http/input/cursors.ts';
 import type { Route } from './http/route.ts';
+import { archiveRoutes } from './routes/archive-routes.ts';
 import { callbackRoutes } from './routes/callback-routes.ts';
 import { datasetRoutes } from './routes/dataset-routes.ts';
 import { deadRoutes } from './routes/dead-routes.ts';
@@ -112,6 +115,11 @@ export function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
     ...selectionPart(database, cursors),
     ...scheduleRoutes({ database, acceptor, dispatch: deps.dispatch, cursors, clock }),
     ...housekeepingPart(deps, cursors),
+    ...archiveRoutes({
+      cursors,
+      listArchived: (filter) => listArchived(database.main, filter),
+      readArchived: (target) => readArchived(database.main, target),
+    }),
   ];
   return [...routes, ...docsRoutes(routes, API_VERSION)];
 }

@@ -12,8 +12,10 @@ import { createControlListener } from './services/control-listener.ts';
 import { createSchedulePlan } from './services/plan-schedule.ts';
 import { endOverdueFlows } from './services/overdue-flows.ts';
 import { createOperations } from './services/operations.ts';
+import { createPartitions } from './services/partitions.ts';
 import { createPlanner } from './services/planner.ts';
 import { createReconciler } from './services/reconciler.ts';
+import { createRetention } from './services/retention.ts';
 import { createSchedules } from './services/schedules.ts';
 import { createTableCleaner } from './services/table-cleaner.ts';
 import { createMetricsServer } from './worker-metrics.ts';
@@ -65,6 +67,8 @@ export function createServices(parts: WorkerParts, engines: Engines): WorkerServ
     // Consumers last: nothing is taken before everything that a job needs is there. Stopped in reverse, so the lease keeper outlives the work.
     inOrder: [
       ...(config.metricsPort === undefined ? [] : [createMetricsServer({ metrics, port: config.metricsPort, host: config.host })]),
+      createPartitions({ ...common, retentionDays: config.retentionDays }),
+      createRetention({ ...common, registry, retentionDays: config.retentionDays, onDeleted: metrics.flowsDeleted }),
       createTableCleaner(common),
       announcer,
       createControlListener({ ...connections, running: flows.running, onWaiting, log }),

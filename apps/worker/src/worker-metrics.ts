@@ -8,6 +8,7 @@ export type WorkerMetrics = {
   phaseEnded(end: { flow: string; outcome: string; committed: boolean }): void;
   passEnded(pass: { loop: string; durationMs: number; failed: boolean }): void;
   scheduleFired(fire: { outcome: string; count: number }): void;
+  flowsDeleted(deleted: { count: number; archived: number }): void;
   /** Registers a value that is read at every scrape. */
   gauge(name: string, help: string, read: () => number): void;
 };
@@ -15,6 +16,12 @@ export type WorkerMetrics = {
 export function createWorkerMetrics(): WorkerMetrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  const deleted = new Counter({
+    name: 'millrace_flows_deleted_total',
+    help: 'Flows that were deleted because they are kept no longer, without those that went with their month.',
+    labelNames: ['archived'],
+    registers: [registry],
+  });
   const phases = new Counter({
     name: 'millrace_phase_attempts_total',
     help: 'Attempts at phases by how they ended.',
@@ -44,6 +51,10 @@ export function createWorkerMetrics(): WorkerMetrics {
     },
     scheduleFired: ({ outcome, count }) => {
       fires.inc({ outcome }, count);
+    },
+    flowsDeleted: ({ count, archived }) => {
+      deleted.inc({ archived: 'true' }, archived);
+      deleted.inc({ archived: 'false' }, count - archived);
     },
     gauge: (name, help, read) => {
       new Gauge({

@@ -34,6 +34,7 @@ describe('loadConfig', () => {
       metricsPort: undefined,
       publicUrl: 'http://127.0.0.1:8080',
       httpSecret: undefined,
+      retentionDays: 90,
       maxUploadBytes: 10 * 1024 ** 3,
       maxRecordBytes: 16 * 1024 ** 2,
     });

@@ -53,6 +53,7 @@ const schema = z.object({
   MILLRACE_METRICS_PORT: integer(0, 65_535).optional(),
   MILLRACE_PUBLIC_URL: baseUrl.optional(),
   MILLRACE_HTTP_SECRET: signingSecrets.optional(),
+  MILLRACE_RETENTION_DAYS: integer(0, 36_500).default(90),
   MILLRACE_MAX_UPLOAD_BYTES: integer(1, Number.MAX_SAFE_INTEGER).default(10 * 1024 ** 3),
   MILLRACE_MAX_RECORD_BYTES: integer(1_024, 256 * 1024 ** 2).default(16 * 1024 ** 2),
 });
@@ -84,6 +85,8 @@ export type Config = {
   publicUrl: string;
   /** Signs the requests of http phases that have no secret of their own. */
   httpSecret: string | undefined;
+  /** How long ended flows are kept whose definition says nothing; 0: for ever. */
+  retentionDays: number;
   maxUploadBytes: number;
   maxRecordBytes: number;
 };
@@ -129,6 +132,7 @@ function toConfig(values: z.infer<typeof schema>): Config {
     metricsPort: values.MILLRACE_METRICS_PORT,
     publicUrl: values.MILLRACE_PUBLIC_URL ?? `http://127.0.0.1:${values.MILLRACE_PORT}`,
     httpSecret: values.MILLRACE_HTTP_SECRET,
+    retentionDays: values.MILLRACE_RETENTION_DAYS,
     maxUploadBytes: values.MILLRACE_MAX_UPLOAD_BYTES,
     maxRecordBytes: values.MILLRACE_MAX_RECORD_BYTES,
   };

@@ -41,6 +41,10 @@ describe('createFlowRegistry', () => {
   it('refuses one version of a name twice', () => {
     expect(() => createFlowRegistry([flow('one', 2), flow('one', 2)])).toThrow('flow "one" is defined twice in version 2');
   });
+
+  it.each([{ age: '3 weeks' as '3d' }, { age: -1 }, { count: -1 }, { count: 1.5 }])('refuses the retention %j', (retention) => {
+    expect(() => createFlowRegistry([{ ...flow('one', 1), retention }])).toThrow('flow "one": retention.');
+  });
 });
 
 describe('isPermanentError', () => {

@@ -29,6 +29,8 @@ export { ATTEMPT_OUTCOMES, FLOW_STATUSES, IMPORT_STATUSES, isTerminalFlow, isTer
 export type { AttemptOutcome, FlowStatus, ImportStatus, PhaseStatus } from './statuses.ts';
 export { storableJson } from './storable-json.ts';
 export type { StorableJson } from './storable-json.ts';
+export { archivedFlowSchema, archiveListQuery, archivePageSchema } from './rest/archive.ts';
+export type { ArchivedFlowAnswer, ArchivedHeadAnswer } from './rest/archive.ts';
 export { callbackAnswerSchema, callbackSchema } from './rest/callbacks.ts';
 export type { CallbackBody } from './rest/callbacks.ts';
 export { instantSchema, pageOf, pageQuery, problemSchema, queryInteger } from './rest/common.ts';

@@ -31,6 +31,12 @@ function pauseAnswer({ by, reason, at, until }: FlowPause): FlowPauseAnswer {
   return { by, reason, at: new Date(at).toISOString(), until: until === null ? null : new Date(until).toISOString() };
 }
 
+/** A flow that was archived: nothing of it can be linked to any more. */
+export function archivedDocument(stored: { flow: StoredFlow; phases: readonly StoredPhase[] }): Omit<FlowAnswer, 'links'> {
+  const { links: _links, ...rest } = flowAnswer({ flow: stored.flow, phases: [...stored.phases], cancellation: null }, new Map());
+  return rest;
+}
+
 export function listedFlowAnswer(flow: ListedFlow): ListedFlowAnswer {
   return { ...headAnswer(flow), phasesTotal: flow.phases_total, phasesOpen: flow.phases_open };
 }

@@ -20,6 +20,8 @@ export const ACCESS_TABLE = {
   pauseFlow: 'operator',
   resumeFlow: 'operator',
   explainFlow: 'viewer',
+  listArchivedFlows: 'viewer',
+  readArchivedFlow: 'viewer',
   listQueues: 'viewer',
   pauseQueue: 'operator',
   resumeQueue: 'operator',

@@ -51,7 +51,14 @@ export async function startChildren(
     if (depth === undefined) return { kind: 'fenced' };
     if (depth + 1 > CHILD_DEPTH_MAX) return { kind: 'too-deep' };
     const there = new Map((await knownChildren(client, parent, children)).map((child) => [child.key, child]));
-    const missing = children.filter((child) => !there.has(child.key));
+    const missing = await takeKeys(
+      client,
+      parent,
+      children.filter((child) => !there.has(child.key)),
+    );
+    // Another call of the same handler, which has committed since, took these.
+    if (missing.length + there.size < new Set(children.map((child) => child.key)).size)
+      for (const child of await knownChildren(client, parent, children)) there.set(child.key, child);
     const created =
       missing.length === 0
         ? []
@@ -69,6 +76,18 @@ export async function startChildren(
       dispatches: created.flatMap((one) => (one.kind === 'created' ? one.dispatches : [])),
     };
   });
+}
+
+// Whoever writes a key first starts the child; others wait here until that is committed or undone. In order, so that they never wait in a circle.
+async function takeKeys(on: Queryable, parent: Parent, children: readonly NewChild[]): Promise<NewChild[]> {
+  if (children.length === 0) return [];
+  const result = await on.query<{ key: string }>({
+    name: 'take-child-keys',
+    text: `INSERT INTO millrace.children (parent_phase_id, run, key) SELECT $1, $2, k FROM unnest($3::text[]) AS k ORDER BY k ON CONFLICT DO NOTHING RETURNING key`,
+    values: [parent.phaseId, parent.run, [...new Set(children.map((child) => child.key))]],
+  });
+  const taken = new Set(result.rows.map((row) => row.key));
+  return children.filter((child) => taken.delete(child.key));
 }
 
 function asFlow({ key, policy, awaited, flow }: NewChild, parent: Parent, depth: number): NewFlow {

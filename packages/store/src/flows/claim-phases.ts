@@ -2,6 +2,7 @@
 import { groupIdOf, jobIdOf, type JobRef } from '@millrace/shared';
 import type pg from 'pg';
 import type { LoggedEvent } from '../events/logged-event.ts';
+import { idBounds } from './id-bounds.ts';
 import { isQueuePaused } from './readiness.ts';
 
 export type ClaimedPhase = {
@@ -47,18 +48,18 @@ WITH asked AS (
   SELECT * FROM unnest($1::uuid[], $2::int[], $3::uuid[]) AS a (id, generation, flow_id)
 ), locked AS (
   SELECT id, workspace, name, version, run, status, input, created_by, timeout_ms, ${isQueuePaused('workspace')} AS queue_paused FROM millrace.flows
-  WHERE id = ANY($3) ORDER BY id FOR UPDATE
+  WHERE id = ANY($3) AND id BETWEEN $6::uuid AND $7::uuid ORDER BY id FOR UPDATE
 ), parked AS (
   UPDATE millrace.phases p
   SET status = 'queued', generation = p.generation + 1, dispatched = false, due_at = NULL, held = CASE WHEN f.status = 'paused' THEN 'pause' END
   FROM asked a JOIN locked f ON f.id = a.flow_id AND (f.status = 'paused' OR f.queue_paused)
-  WHERE p.id = a.id AND p.id = ANY($1) AND p.generation = a.generation AND p.status IN ('queued', 'retrying')
+  WHERE p.id = a.id AND p.id = ANY($1) AND p.id BETWEEN $6::uuid AND $7::uuid AND p.generation = a.generation AND p.status IN ('queued', 'retrying')
 ), claimed AS (
   UPDATE millrace.phases p
   SET status = 'running', fence = p.fence + 1, lease_owner = $4, due_at = now() + $5::int * interval '1 millisecond', dispatched = true,
       alone = false, awaits = NULL, started_at = clock_timestamp(), error = NULL
   FROM asked a JOIN locked f ON f.id = a.flow_id AND f.status IN ('queued', 'running', 'waiting') AND NOT f.queue_paused
-  WHERE p.id = a.id AND p.id = ANY($1) AND p.generation = a.generation
+  WHERE p.id = a.id AND p.id = ANY($1) AND p.id BETWEEN $6::uuid AND $7::uuid AND p.generation = a.generation
     AND (p.status = 'queued' OR (p.status = 'retrying' AND p.due_at <= now() + interval '1 second'))
   RETURNING p.id, p.generation, p.flow_id, p.name, p.fence, p.attempts, p.attempt_max, p.priority, p.crashes, p.interrupted_at, p.needs, p.started_at
 ), starts AS (
@@ -69,7 +70,7 @@ WITH asked AS (
       due_at = CASE WHEN l.status = 'queued' THEN clock_timestamp() + l.timeout_ms * interval '1 millisecond' ELSE f.due_at END,
       seq_last = f.seq_last + s.count + CASE WHEN l.status = 'queued' THEN 1 ELSE 0 END
   FROM starts s JOIN locked l ON l.id = s.flow_id
-  WHERE f.id = s.flow_id AND f.id = ANY($3)
+  WHERE f.id = s.flow_id AND f.id = ANY($3) AND f.id BETWEEN $6::uuid AND $7::uuid
   RETURNING f.id, f.workspace, f.seq_last, s.count, l.status = 'queued' AS started
 ), news AS (
   SELECT id AS flow_id, workspace, seq_last - count AS seq, 'flow.started' AS type, NULL::text AS phase, '{}'::jsonb AS data FROM flows WHERE started
@@ -116,6 +117,7 @@ export async function claimPhases(
       deliveries.map((job) => groupIdOf(job.id)),
       lease.worker,
       lease.leaseMs,
+      ...idBounds(deliveries.map((job) => job.id)),
     ],
   });
   const rows = result.rows[0];

@@ -5,6 +5,7 @@ import type { LoggedEvent } from '../events/logged-event.ts';
 import type { Queryable } from '../database.ts';
 import { OUTPUTS_WITH_CLAIM_BYTES_MAX } from './claim-phases.ts';
 import { DISPATCH_GRACE_MS } from './create-flows.ts';
+import { idBounds } from './id-bounds.ts';
 import { holdOfFlow, holdOfPhase, isQueuePaused } from './readiness.ts';
 
 export type PhaseCompletion = {
@@ -58,13 +59,13 @@ const COMPLETE = `
 WITH asked AS (
   SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::jsonb[], $4::uuid[], $5::text[], $7::boolean[], $8::boolean[]) AS a (id, fence, output, flow_id, worker, skipped, continues)
 ), locked AS (
-  SELECT id, workspace, status, phases_open, phases_active, phases_failed, admitted, concurrency_key, parent_phase_id FROM millrace.flows WHERE id = ANY($4) ORDER BY id FOR UPDATE
+  SELECT id, workspace, status, phases_open, phases_active, phases_failed, admitted, concurrency_key, parent_phase_id FROM millrace.flows WHERE id = ANY($4) AND id BETWEEN $10::uuid AND $11::uuid ORDER BY id FOR UPDATE
 ), done AS (
   UPDATE millrace.phases p
   SET status = CASE WHEN a.skipped THEN 'skipped' ELSE 'completed' END, output = CASE WHEN NOT a.skipped THEN a.output END,
       attempts = p.attempts + CASE WHEN a.skipped THEN 0 ELSE 1 END, due_at = NULL, awaits = NULL, finished_at = clock_timestamp()
   FROM asked a JOIN locked f ON f.id = a.flow_id
-  WHERE p.id = a.id AND p.id = ANY($1) AND p.fence = a.fence AND p.status = 'running' AND p.lease_owner = a.worker
+  WHERE p.id = a.id AND p.id = ANY($1) AND p.id BETWEEN $10::uuid AND $11::uuid AND p.fence = a.fence AND p.status = 'running' AND p.lease_owner = a.worker
   RETURNING p.id, p.flow_id, p.name, p.status, p.output, p.attempts, p.dependants, a.worker, a.continues
 ), met AS (
   SELECT dependant AS id, flow_id, count(*)::int AS count, min(done.id::text) FILTER (WHERE continues) AS by, min(worker) AS worker
@@ -87,7 +88,7 @@ WITH asked AS (
                     WHEN ${GOES_DIRECTLY} THEN clock_timestamp() + interval '${DISPATCH_GRACE_MS} milliseconds'
                     WHEN ${READY} AND p.signal IS NOT NULL THEN clock_timestamp() + p.wait_timeout_ms * interval '1 millisecond' END
   FROM ranked m
-  WHERE p.id = m.id AND p.id = ANY(ARRAY(SELECT id FROM met)) AND p.status = 'pending'
+  WHERE p.id = m.id AND p.id = ANY(ARRAY(SELECT id FROM met)) AND p.id BETWEEN $10::uuid AND $11::uuid AND p.status = 'pending'
   RETURNING p.id, p.flow_id, p.workspace, p.name, p.status, p.signal, p.generation, p.fence, p.priority, p.rate_key, p.held, p.attempts, p.attempt_max, p.dispatched,
             p.needs, p.started_at, p.lease_owner, m.by
 ), ready AS (
@@ -108,7 +109,7 @@ WITH asked AS (
                     WHEN c.active = 0 AND f.status = 'running' THEN 'waiting' WHEN c.active > 0 AND f.status = 'waiting' THEN 'running' ELSE f.status END,
       due_at = CASE WHEN NOT c.ended THEN f.due_at END,
       finished_at = CASE WHEN c.ended THEN clock_timestamp() ELSE f.finished_at END
-  FROM counts c WHERE f.id = c.id AND f.id = ANY($4)
+  FROM counts c WHERE f.id = c.id AND f.id = ANY($4) AND f.id BETWEEN $10::uuid AND $11::uuid
   RETURNING f.id, f.seq_last - c.done - c.ready - c.going_on - CASE WHEN c.ended THEN 1 ELSE 0 END AS seq_before, c.workspace, c.ended, f.status
 ), admissions AS (
   INSERT INTO millrace.admissions (workspace, kind, key)
@@ -183,6 +184,7 @@ export async function completePhases(
       completions.map((one) => one.skipped === true),
       completions.map((one) => one.continues === true && leaseMs !== undefined),
       leaseMs ?? 0,
+      ...idBounds(completions.map((one) => one.id)),
     ],
   });
   const row = result.rows[0];

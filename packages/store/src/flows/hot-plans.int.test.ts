@@ -59,7 +59,7 @@ beforeAll(async () => {
   await runAll();
   await store.sql(`
     INSERT INTO millrace.flows (id, workspace, name, version, status, input, tags, priority, seq_last, phases_total, phases_open, phases_active, created_by)
-    SELECT overlay(gen_random_uuid()::text placing '0000' from 33)::uuid, 'default', 'bulk', 1, CASE WHEN n % 10 = 0 THEN 'queued' ELSE 'completed' END, '{}', '{}', 50, 1, 1, 1, 1, 'test' FROM generate_series(1, ${FLOWS}) n`);
+    SELECT (left(millrace.new_group_id()::text, 18) || right(overlay(gen_random_uuid()::text placing '0000' from 33), 18))::uuid, 'default', 'bulk', 1, CASE WHEN n % 10 = 0 THEN 'queued' ELSE 'completed' END, '{}', '{}', 50, 1, 1, 1, 1, 'test' FROM generate_series(1, ${FLOWS}) n`);
   await store.sql(`
     INSERT INTO millrace.phases (id, flow_id, workspace, name, status, priority, needs, dependants, needs_open, attempt_max)
     SELECT overlay(id::text placing '0001' from 33)::uuid, id, workspace, 'p0', status, 50, '{}', '{}', 0, 4 FROM millrace.flows WHERE name = 'bulk'`);
@@ -73,15 +73,29 @@ afterAll(async () => {
   await store.close();
 });
 
+async function filledTables(): Promise<string[]> {
+  const found = await store.sql<{ name: string }>(
+    "SELECT oid::regclass::text AS name FROM pg_class WHERE relnamespace = 'millrace'::regnamespace AND relkind = 'r' AND pg_relation_size(oid) > 0",
+  );
+  return found.map((row) => row.name);
+}
+
 /** What the plans read from the three big tables, as `Scan type on table`. */
 function scans(): string[] {
-  const nodes = plans.join('\n').match(/\w[\w ]* Scan(?: using \w+)? on (?:flows|phases|events|idempotency_keys)\b/g) ?? [];
+  const nodes =
+    plans
+      .join('\n')
+      .match(/\w[\w ]* Scan(?: using \w+)? on (?:flows|phases|events|idempotency_keys)(?:_until)?(?:_\d{4}_\d{2}|_default)?\b/g) ?? [];
   return [...new Set(nodes)];
 }
 
+/** An index of a partition is named after its month, and after the index that it is part of or that one's columns. */
+const withoutMonth = (index: string) => index.replace(/(?:_until)?_\d{4}_\d{2}|_default/, '');
+
 describe.each(['before the tables were analysed', 'after'])('hot statements on 100,000 flows, %s', (when) => {
   beforeAll(async () => {
-    if (when === 'after') await store.sql('ANALYZE');
+    // What autovacuum analyses: tables with rows. Months to come have none.
+    if (when === 'after') for (const table of await filledTables()) await store.sql(`ANALYZE ${table}`);
     await probe.hot.query("LOAD 'auto_explain'");
     await probe.hot.query(
       "SELECT set_config('auto_explain.log_min_duration', '0', false), set_config('auto_explain.log_nested_statements', 'on', false), set_config('auto_explain.log_level', 'notice', false), set_config('client_min_messages', 'notice', false)",
@@ -110,7 +124,9 @@ describe.each(['before the tables were analysed', 'after'])('hot statements on 1
           ![
             'flows_pkey',
             'phases_pkey',
+            'phases_due_at_idx',
             'phases_due',
+            'phases_workspace_rank_id_idx',
             'phases_backlog',
             'idempotency_keys_pkey',
             'events_pkey',
@@ -118,7 +134,7 @@ describe.each(['before the tables were analysed', 'after'])('hot statements on 1
             'workspaces_pkey',
             'admissions_pkey',
             'steps_pkey',
-          ].includes(index ?? ''),
+          ].includes(withoutMonth(index ?? '')),
       ),
     ).toEqual([]);
   });

@@ -79,11 +79,7 @@ FROM millrace.flows f WHERE f.id = $1 AND f.workspace = $2`,
   const row = result.rows[0];
   return row === undefined
     ? undefined
-    : {
-        flow: withDates(row.flow, ['run_at', 'expires_at', 'created_at', 'started_at', 'finished_at']),
-        phases: row.phases.map((phase) => withDates(phase, ['started_at', 'finished_at'])),
-        cancellation: row.cancellation === null ? null : cancellationOf(row.cancellation),
-      };
+    : { ...fromJson(row), cancellation: row.cancellation === null ? null : cancellationOf(row.cancellation) };
 }
 
 /** The head of a flow's or import's event log, and whether it has ended; for streams. */
@@ -103,6 +99,14 @@ function cancellationOf(stored: StoredCancellation): StoredCancellation {
   return {
     ...withDates(stored, ['requested_at']),
     phases: stored.phases.map((phase) => withDates(phase, ['requested_at', 'seen_at', 'ended_at'])),
+  };
+}
+
+/** A flow and its phases whose instants are text, as JSON has them. */
+export function fromJson(row: { flow: StoredFlow; phases: readonly StoredPhase[] }): { flow: StoredFlow; phases: StoredPhase[] } {
+  return {
+    flow: withDates(row.flow, ['run_at', 'expires_at', 'created_at', 'started_at', 'finished_at']),
+    phases: row.phases.map((phase) => withDates(phase, ['started_at', 'finished_at'])),
   };
 }
 

@@ -146,7 +146,7 @@ describe('rerunPhase', () => {
 
   it('waits for a signal of the new run', async () => {
     const flow = await store.make([[]]);
-    await store.force("UPDATE millrace.phases SET signal = 'go', wait_timeout_ms = 60000, status = 'waiting' WHERE flow_id = $1", [
+    await store.sql("/* forged */ UPDATE millrace.phases SET signal = 'go', wait_timeout_ms = 60000, status = 'waiting' WHERE flow_id = $1", [
       flow.flowId,
     ]);
     const send = () => sendSignal(store.database, { flowId: flow.flowId, workspace: 'default', name: 'go', bodyJson: '1', by: 'test' });
@@ -160,8 +160,8 @@ describe('rerunPhase', () => {
 
   it('takes its turn again under a concurrency key', async () => {
     const flow = await store.make([[]], { extras: { concurrency: { key: 'k', limit: 1 } } });
-    await store.force("UPDATE millrace.flows SET status = 'completed', phases_open = 0 WHERE id = $1", [flow.flowId]);
-    await store.force("UPDATE millrace.phases SET status = 'completed' WHERE flow_id = $1", [flow.flowId]);
+    await store.sql("/* forged */ UPDATE millrace.flows SET status = 'completed', phases_open = 0 WHERE id = $1", [flow.flowId]);
+    await store.sql("/* forged */ UPDATE millrace.phases SET status = 'completed' WHERE flow_id = $1", [flow.flowId]);
     await store.sql('DELETE FROM millrace.admissions');
     await rerun(flow, 'p0');
     expect(await store.sql('SELECT held FROM millrace.phases WHERE flow_id = $1', [flow.flowId])).toEqual([{ held: 'limit' }]);

@@ -121,10 +121,10 @@ describe('a search of flows', () => {
   it('filters by the times of creation and of the end', async () => {
     ownWorkspace();
     const [open, early, late] = [await add(), await add(), await add()];
-    await store.force("UPDATE millrace.flows SET status = 'completed', finished_at = created_at + interval '10 s' WHERE id = $1", [
+    await store.sql("/* forged */ UPDATE millrace.flows SET status = 'completed', finished_at = created_at + interval '10 s' WHERE id = $1", [
       early.flowId,
     ]);
-    await store.force("UPDATE millrace.flows SET status = 'completed', finished_at = created_at + interval '20 s' WHERE id = $1", [
+    await store.sql("/* forged */ UPDATE millrace.flows SET status = 'completed', finished_at = created_at + interval '20 s' WHERE id = $1", [
       late.flowId,
     ]);
     const [{ created_at: created, finished_at: finished } = { created_at: new Date(0), finished_at: new Date(0) }] = await store.sql<{
@@ -169,7 +169,7 @@ describe('a search of flows', () => {
     for (let n = 0; n < 12; n += 1) flows.push(await add({ name: n % 2 === 0 ? 'even' : 'odd' }));
     const status = ['queued', 'failed', 'completed', 'running'];
     for (const [n, flow] of flows.entries())
-      await store.force('UPDATE millrace.flows SET status = $2 WHERE id = $1', [flow.flowId, status[n % 4]]);
+      await store.sql('/* forged */ UPDATE millrace.flows SET status = $2 WHERE id = $1', [flow.flowId, status[n % 4]]);
     const of = (...wanted: string[]) => ids(...flows.filter((_, n) => wanted.includes(status[n % 4] ?? '')).toReversed());
     expect(await list({ statuses: ['failed', 'queued'] })).toEqual(of('failed', 'queued'));
     expect(await list({ statuses: ['completed', 'failed'] })).toEqual(of('completed', 'failed'));

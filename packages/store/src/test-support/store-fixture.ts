@@ -51,8 +51,6 @@ export type StoreFixture = {
   /** Types of the events, `type phase`, having checked that they are numbered without a gap and as far as the flow's row says. */
   story(flowId: string): Promise<string[]>;
   sql<Row extends object>(text: string, values?: unknown[]): Promise<Row[]>;
-  /** Writes rows into a state that no statement of the store could have led to from here: the guard of transitions looks away. */
-  force(text: string, values?: unknown[]): Promise<void>;
   close(): Promise<void>;
 };
 
@@ -107,11 +105,6 @@ export async function createStoreFixture(): Promise<StoreFixture> {
     url,
     database,
     sql,
-    force: (text, values = []) =>
-      database.transaction(async (client) => {
-        await client.query('SET LOCAL session_replication_role = replica');
-        await client.query(text, values);
-      }),
     events,
     flow,
     make: async (needs, changes) => {
