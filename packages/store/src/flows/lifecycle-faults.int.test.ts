@@ -34,6 +34,22 @@ describe('a cancelled flow', () => {
   });
 });
 
+describe('a flow with a start time and a concurrency key', () => {
+  it('is let in at that time, also when it begins with a wait', async () => {
+    const flow = await store.make([[]], {
+      phases: waits(newFlow([[]])),
+      runAt: new Date(Date.now() + 60_000).toISOString(),
+      extras: { concurrency: { key: 'later', limit: 1 } },
+    });
+    const { waitMs } = await admitDue(store.database, new Map());
+    expect(waitMs).toBeGreaterThan(1_000);
+    await store.sql('UPDATE millrace.flows SET run_at = now() WHERE id = $1', [flow.flowId]);
+    await store.sql('UPDATE millrace.admissions SET next_at = now()');
+    await admitDue(store.database, new Map());
+    expect(await store.flow(flow.flowId)).toMatchObject({ admitted: true });
+  });
+});
+
 describe('a retried flow', () => {
   it('does not start by a delivery of the run before', async () => {
     const { flowId, phaseId, dispatches } = await store.make([[]], { extras: { expiresAt: new Date(Date.now() - 1_000).toISOString() } });

@@ -14,7 +14,7 @@ export async function admitLimits(database: Pick<Database, 'main'>): Promise<{ k
     if (keys.length === 0) return { keys: 0, admitted: 0 };
     const next = await nextInLine(client, keys);
     const admitted = next.length === 0 ? 0 : await admit(client, next);
-    await ring(client, 'limit', unfinished(next, admitted));
+    await ring(client, 'limit', [...unfinished(next, admitted), ...(await nextStarts(client, keys))]);
     return { keys: keys.length, admitted };
   });
 }
@@ -42,6 +42,22 @@ CROSS JOIN LATERAL (
 ) w
 WHERE w.fits`,
     values: [...columnsOf(keys), FLOWS_PER_KEY_MAX],
+  });
+  return result.rows;
+}
+
+// A flow whose start time lies ahead joins the line then, whether or not any phase of it is queued.
+async function nextStarts(client: Queryable, keys: readonly AdmissionKey[]): Promise<(AdmissionKey & { atMs: number })[]> {
+  const result = await client.query<AdmissionKey & { atMs: number }>({
+    name: 'next-starts',
+    text: `
+SELECT k.workspace, k.key, (extract(epoch FROM s.at) * 1000)::float8 AS "atMs" FROM unnest($1::text[], $2::text[]) AS k (workspace, key)
+CROSS JOIN LATERAL (
+  SELECT min(run_at) AS at FROM millrace.flows
+  WHERE workspace = k.workspace AND concurrency_key = k.key AND NOT admitted AND status NOT IN ('completed', 'failed', 'cancelled') AND run_at > now()
+) s
+WHERE s.at IS NOT NULL`,
+    values: columnsOf(keys),
   });
   return result.rows;
 }

@@ -52,8 +52,6 @@ export const flowShape: fc.Arbitrary<FlowShape> = fc
   })
   .map((shape) => ({
     ...shape,
-    // Nothing rings for a key when the time of such a flow comes and no phase of it is queued: stories leave these out.
-    key: shape.later && (shape.expires || shape.phases.some(({ signal }) => signal !== null)) ? null : shape.key,
     phases: shape.phases.map((phase, ordinal) => ({
       ...phase,
       needs: phase.needs.filter((need) => need < ordinal).toSorted((one, other) => one - other),

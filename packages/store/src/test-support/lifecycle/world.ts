@@ -178,6 +178,8 @@ async function stepFlow(world: World, step: Extract<Step, { flow: number }>): Pr
         [flowId, 'queued'],
       );
       await sql('UPDATE millrace.flows SET run_at = now() WHERE id = $1 AND run_at > now()', [flowId]);
+      // The doorbells of that time.
+      await sql("UPDATE millrace.admissions SET next_at = now() WHERE kind = 'limit'");
       return 'done';
     case 'daysPass':
       await sql(
