@@ -227,10 +227,10 @@ describe('POST /v1/flows/{id}/retry', () => {
 describe('POST /v1/flows/{id}/phases/{phase}/run', () => {
   const end = async (id: string, status: string) => {
     await api.database.main.query("/* forged */ UPDATE millrace.phases SET status = 'completed', output = '1' WHERE flow_id = $1", [id]);
-    await api.database.main.query('/* forged */ UPDATE millrace.flows SET status = $2, phases_open = 0, finished_at = now() WHERE id = $1', [
-      id,
-      status,
-    ]);
+    await api.database.main.query(
+      '/* forged */ UPDATE millrace.flows SET status = $2, phases_open = 0, finished_at = now() WHERE id = $1',
+      [id, status],
+    );
   };
   const rerun = (id: string, phase: string, options = {}) =>
     ask(api, { method: 'POST', path: `/v1/flows/${id}/phases/${phase}/run`, ...options });
@@ -251,7 +251,9 @@ describe('POST /v1/flows/{id}/phases/{phase}/run', () => {
     expect(await rerun(cancelled, 'first')).toMatchObject({ status: 409, json: { detail: 'The flow is cancelled.' } });
     const failed = await startOne();
     await end(failed, 'failed');
-    await api.database.main.query("/* forged */ UPDATE millrace.phases SET status = 'failed' WHERE flow_id = $1 AND name = 'first'", [failed]);
+    await api.database.main.query("/* forged */ UPDATE millrace.phases SET status = 'failed' WHERE flow_id = $1 AND name = 'first'", [
+      failed,
+    ]);
     expect(await rerun(failed, 'second')).toMatchObject({
       status: 409,
       json: { code: 'invalid-state', detail: 'Needed phases have not come to a good end: first (failed).' },

@@ -146,9 +146,10 @@ describe('rerunPhase', () => {
 
   it('waits for a signal of the new run', async () => {
     const flow = await store.make([[]]);
-    await store.sql("/* forged */ UPDATE millrace.phases SET signal = 'go', wait_timeout_ms = 60000, status = 'waiting' WHERE flow_id = $1", [
-      flow.flowId,
-    ]);
+    await store.sql(
+      "/* forged */ UPDATE millrace.phases SET signal = 'go', wait_timeout_ms = 60000, status = 'waiting' WHERE flow_id = $1",
+      [flow.flowId],
+    );
     const send = () => sendSignal(store.database, { flowId: flow.flowId, workspace: 'default', name: 'go', bodyJson: '1', by: 'test' });
     await send();
     expect((await rerun(flow, 'p0')).kind).toBe('done');

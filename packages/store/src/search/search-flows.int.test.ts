@@ -121,12 +121,14 @@ describe('a search of flows', () => {
   it('filters by the times of creation and of the end', async () => {
     ownWorkspace();
     const [open, early, late] = [await add(), await add(), await add()];
-    await store.sql("/* forged */ UPDATE millrace.flows SET status = 'completed', finished_at = created_at + interval '10 s' WHERE id = $1", [
-      early.flowId,
-    ]);
-    await store.sql("/* forged */ UPDATE millrace.flows SET status = 'completed', finished_at = created_at + interval '20 s' WHERE id = $1", [
-      late.flowId,
-    ]);
+    await store.sql(
+      "/* forged */ UPDATE millrace.flows SET status = 'completed', finished_at = created_at + interval '10 s' WHERE id = $1",
+      [early.flowId],
+    );
+    await store.sql(
+      "/* forged */ UPDATE millrace.flows SET status = 'completed', finished_at = created_at + interval '20 s' WHERE id = $1",
+      [late.flowId],
+    );
     const [{ created_at: created, finished_at: finished } = { created_at: new Date(0), finished_at: new Date(0) }] = await store.sql<{
       created_at: Date;
       finished_at: Date;
