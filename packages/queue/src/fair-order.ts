@@ -47,7 +47,8 @@ local function present(state, jobs, now)
   local used = tonumber(redis.call('HGET', state, ' used') or '0')
   if now - used < ${FORGET_MS} then return known end
   redis.call('DEL', state)
-  return 0
+  redis.call('HSET', state, ' now', tostring(known))
+  return known
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)`;

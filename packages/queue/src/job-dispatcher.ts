@@ -132,7 +132,8 @@ async function setBack(queue: Queue, order: FairOrder): Promise<void> {
   const rounds = Math.floor(await order.now());
   if (rounds === 0) return;
   await order.setBack(rounds);
-  const waiting = await queue.getJobs(['prioritized'], 0, -1, true);
+  // Those that wait for their time come back with the priority they have.
+  const waiting = await queue.getJobs(['prioritized', 'delayed'], 0, -1, true);
   await Promise.all(waiting.map((job) => job.changePriority({ priority: Math.max(1, (job.opts.priority ?? 1) - rounds * ROUND) })));
 }
 

@@ -15,7 +15,7 @@ async function deletedFlow(archive: boolean): Promise<string> {
   const accepted = await post(api, '/v1/flows', { json: { flow: 'test.one', input: {} }, headers: { 'content-type': 'application/json' } });
   expect(accepted.status).toBe(202);
   const id = String(accepted.json['id']);
-  await api.database.main.query("UPDATE millrace.flows SET status = 'completed', finished_at = now() WHERE id = $1", [id]);
+  await api.database.main.query("/* forged */ UPDATE millrace.flows SET status = 'completed', finished_at = now() WHERE id = $1", [id]);
   const expiry = {
     lane: { workspace: 'default', name: 'test.one' },
     below: 'ffffffff-ffff-ffff-ffff-ffffffffffff',

@@ -24,11 +24,14 @@ export async function writeCompleted(
   }
   const continues = ending.goesOn?.() === true;
   const completion = { id: phase.id, fence: phase.fence, worker: deps.workerId, outputJson: json.text, skipped, continues };
+  const sentAtMs = deps.clock.monotonicMs();
   try {
     const { committed, continued } = await commit(deps, attempt, completion);
     if (!committed) running.stop('lease-lost');
     deps.onEnd({ phase, outcome: 'completed', committed });
-    return continued === null ? FINISHED : { ...FINISHED, next: nextPhase(phase, continued, { outputJson: json.text, skipped }) };
+    return continued === null
+      ? FINISHED
+      : { ...FINISHED, next: nextPhase(phase, continued, { outputJson: json.text, skipped }), nextClaimedAtMs: sentAtMs };
   } catch (error) {
     return writeEnd(deps, { ...ending, outcome: outcomeOfThrown(error, running.stopReason()) });
   }

@@ -42,7 +42,11 @@ export type Attempt = {
 };
 
 /** What the queue is told, and the phase that the same delivery goes on with. */
-export type AttemptEnd = { outcome: DeliveryOutcome; next: ClaimedPhase | null };
+export type AttemptEnd = {
+  outcome: DeliveryOutcome;
+  next: ClaimedPhase | null;
+  /** Monotonic, before the statement that claimed `next` was sent. */ nextClaimedAtMs?: number;
+};
 
 /** An attempt whose handler has ended, or that needs none. */
 export type EndingAttempt = { running: RunningPhase; retry: RetryPolicy; goesOn?(): boolean };

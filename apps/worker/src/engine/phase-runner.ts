@@ -27,7 +27,12 @@ export function createPhaseRunner(deps: PhaseRunnerDeps): PhaseRunner {
     let end: AttemptEnd = await runAttempt(deps, { phase: first, claimedAtMs, deliveryId: first.id, goesOn: () => goesOn(1) });
     const outcome = end.outcome;
     for (let count = 2; end.next !== null; count += 1) {
-      const carried = { phase: end.next, claimedAtMs: deps.clock.monotonicMs(), deliveryId: first.id, goesOn: () => goesOn(count) };
+      const carried = {
+        phase: end.next,
+        claimedAtMs: end.nextClaimedAtMs ?? deps.clock.monotonicMs(),
+        deliveryId: first.id,
+        goesOn: () => goesOn(count),
+      };
       end = await runAttempt(deps, carried);
       dispatchRetry(deps, carried.phase, end.outcome);
     }

@@ -141,7 +141,8 @@ async function finishAttempt(
     return writeCompleted(deps, ending, { output: outcome.output, attempt });
   }
   attempt.transaction.rollback();
-  if (outcome.kind === 'suspended') attempt.leave();
+  // However it ended: a handler that waits from now on is left where it is, and must not keep what it holds.
+  void attempt.suspended.then(attempt.leave);
   if (outcome.kind === 'abandoned') attempt.abandon();
   else await attempt.flush();
   return writeEnd(deps, { ...ending, outcome });

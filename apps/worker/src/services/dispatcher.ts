@@ -56,9 +56,10 @@ export function createFlowDispatcher(deps: DispatcherDeps): FlowDispatcher {
     const isLast = lanes.length < LANES_MAX;
     const wasFirst = after === '';
     after = isLast ? '' : (lanes.at(-1)?.workspace ?? '');
-    const moved = lanes.length === 0 ? 'all' : await moveLanes(deps, lanes, weights);
+    const open = lanes.filter((lane) => !lane.paused);
+    const moved = open.length === 0 ? 'all' : await moveLanes(deps, open, weights);
     if (!isLast || !wasFirst) return 'again';
-    return lanes.length === 0 ? 'idle' : moved === 'part' ? 'again' : { waitMs: BUSY_MS };
+    return open.length === 0 ? 'idle' : moved === 'part' ? 'again' : { waitMs: BUSY_MS };
   };
   const loop = createLoop({ name: 'dispatcher', intervalMs: IDLE_MS, log: deps.log, onPass: deps.onPass, runOnce: topUp });
   return {

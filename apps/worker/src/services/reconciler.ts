@@ -54,6 +54,7 @@ export function createReconciler(deps: ReconcilerDeps): Loop {
         releaseDue,
         redispatchMissing,
         endWaits,
+        deliverSignals,
         endPauses,
         endOverdue,
         endCallbacks,
@@ -116,21 +117,26 @@ async function endPauses({ database, publisher, dispatch }: ReconcilerDeps): Pro
   return count;
 }
 
-// One by one: signals and their time-outs are rare, and each changes one flow.
+// Sleepers and waits whose time is over, before signals, so that many of those keep nobody asleep.
 async function endWaits({ database, publisher, dispatch }: ReconcilerDeps): Promise<number> {
+  const overdue = await overdueWaits(database.hot, ROWS_MAX);
+  const sleepers = overdue.filter(({ suspended }) => suspended !== null).map(({ id }) => id);
+  const woken = await wakePhases(database.hot, { ids: sleepers, reason: 'time', onlyDue: true });
+  publisher.publish(woken.events);
+  dispatch(woken.dispatches);
+  for (const { id, suspended } of overdue) if (suspended === null) publisher.publish((await failOverdueWait(database, id)).events);
+  return overdue.length;
+}
+
+// One by one: signals that came early are rare, and each changes one flow.
+async function deliverSignals({ database, publisher, dispatch }: ReconcilerDeps): Promise<number> {
   const kept = await undeliveredSignals(database.main, ROWS_MAX);
   for (const signal of kept) {
     const outcome = await deliverKept(database, signal);
     publisher.publish(outcome.events);
     dispatch(outcome.dispatches);
   }
-  const overdue = await overdueWaits(database.hot, ROWS_MAX);
-  for (const { id, suspended } of overdue) if (suspended === null) publisher.publish((await failOverdueWait(database, id)).events);
-  const sleepers = overdue.filter(({ suspended }) => suspended !== null).map(({ id }) => id);
-  const woken = await wakePhases(database.hot, { ids: sleepers, reason: 'time', onlyDue: true });
-  publisher.publish(woken.events);
-  dispatch(woken.dispatches);
-  return Math.max(kept.length, overdue.length);
+  return kept.length;
 }
 
 function closeReceipts({ database }: ReconcilerDeps): Promise<number> {

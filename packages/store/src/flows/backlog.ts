@@ -9,7 +9,7 @@ const DISPATCH_COLUMNS = 'p.id, p.generation, p.workspace, p.priority, greatest(
 /** What waits and may be dispatched: a scan of an index that holds nothing else. */
 const WAITS = "status = 'queued' AND NOT dispatched AND due_at IS NULL AND held IS NULL";
 
-/** Workspaces that have a backlog, the first `limit` after `after` by name, without those whose queue is paused. Costs one look into the index for each. */
+/** Workspaces that have a backlog, the first `limit` after `after` by name. Costs one look into the index for each. */
 export async function backlogLanes(hot: pg.Pool, { after, limit }: { after: string; limit: number }): Promise<BacklogLane[]> {
   const result = await hot.query<BacklogLane>({
     name: 'backlog-lanes',
@@ -21,14 +21,15 @@ WITH RECURSIVE lanes AS (
     SELECT workspace FROM millrace.phases WHERE ${WAITS} AND workspace > l.workspace ORDER BY workspace LIMIT 1) n
   WHERE l.position < $2
 )
-SELECT l.workspace, coalesce(w.weight, 1) AS weight FROM lanes l LEFT JOIN millrace.workspaces w ON w.name = l.workspace
-WHERE NOT ${isQueuePaused('l.workspace')} ORDER BY l.position`,
+SELECT l.workspace, coalesce(w.weight, 1) AS weight, ${isQueuePaused('l.workspace')} AS paused FROM lanes l LEFT JOIN millrace.workspaces w ON w.name = l.workspace
+ORDER BY l.position`,
     values: [after, limit],
   });
   return result.rows;
 }
 
-export type BacklogLane = { workspace: string; weight: number };
+/** `paused`: its queue is, and nothing of it may be taken. */
+export type BacklogLane = { workspace: string; weight: number; paused: boolean };
 
 /** Takes phases out of the backlog, up to so many of each workspace, and answers them by workspace in the order of their rank. Safe from any number of processes. */
 export async function takeBacklog(hot: pg.Pool, shares: readonly { workspace: string; count: number }[]): Promise<Dispatch[]> {

@@ -152,6 +152,13 @@ FROM millrace.phases p WHERE p.id = $1`,
 async function failOverdue(database: Pick<Database, 'transaction'>, phaseId: string): Promise<Changes> {
   return database.transaction(async (client) => {
     const flow: LockedFlow | undefined = await lockFlow(client, groupIdOf(phaseId));
+    if (flow?.status === 'paused') {
+      // Nothing fails while its flow is paused; resuming gives it its time back.
+      await client.query("UPDATE millrace.phases SET due_at = 'infinity' WHERE id = $1 AND status = 'waiting' AND due_at <= now()", [
+        phaseId,
+      ]);
+      return { dispatches: [], events: [] };
+    }
     const result = await client.query<Claimed & { backoff: BackoffPolicy }>({
       name: 'claim-overdue',
       text: `

@@ -11,11 +11,12 @@ export const CHILD_DEPTH_MAX = 8;
 /** Outputs of all children that one attempt may read. */
 const CHILD_OUTPUTS_BYTES_MAX = 64 * 1024 * 1024;
 
-/** SQL: the awaited children of this phase have all ended, or one whose failure is the phase's own has failed. */
-export function childrenHaveEnded(phaseId: string, run: string): string {
+/** SQL: the awaited children of this phase have all ended, or one whose failure is the phase's own has failed that its handler does not know of. */
+export function childrenHaveEnded({ phaseId, run, awaits }: { phaseId: string; run: string; awaits: string }): string {
   const awaited = `c.parent_phase_id = ${phaseId} AND c.parent_run = ${run} AND c.child_awaited`;
   return `(NOT EXISTS (SELECT FROM millrace.flows c WHERE ${awaited} AND c.status NOT IN ${ENDED})
-    OR EXISTS (SELECT FROM millrace.flows c WHERE ${awaited} AND c.child_policy = 'fail' AND c.status IN ('failed', 'cancelled')))`;
+    OR (SELECT count(*) FROM millrace.flows c WHERE ${awaited} AND c.child_policy = 'fail' AND c.status IN ('failed', 'cancelled'))
+       > coalesce((${awaits}->>'failuresSeen')::int, 0))`;
 }
 
 export type ChildPolicy = 'fail' | 'continue' | 'ignore';
@@ -175,7 +176,7 @@ export async function settleChildren(
     );
     const done = await client.query<{ id: string }>(
       `SELECT p.id FROM millrace.phases p JOIN millrace.flows f ON f.id = p.flow_id
-       WHERE p.id = ANY($1::uuid[]) AND p.status = 'waiting' AND (p.awaits->>'children')::boolean AND ${childrenHaveEnded('p.id', 'f.run')}`,
+       WHERE p.id = ANY($1::uuid[]) AND p.status = 'waiting' AND (p.awaits->>'children')::boolean AND ${childrenHaveEnded({ phaseId: 'p.id', run: 'f.run', awaits: 'p.awaits' })}`,
       [ids],
     );
     return wakePhases(client, { ids: done.rows.map((row) => row.id), reason: 'woken' });
@@ -187,8 +188,9 @@ export async function settleChildren(
 export async function orphans(on: Queryable, limit: number): Promise<{ flowId: string; workspace: string }[]> {
   const result = await on.query<{ flowId: string; workspace: string }>({
     name: 'orphans',
-    text: `SELECT c.id AS "flowId", c.workspace FROM millrace.flows c JOIN millrace.phases p ON p.id = c.parent_phase_id
-           WHERE c.parent_phase_id IS NOT NULL AND c.status NOT IN ${ENDED} AND c.child_awaited AND p.status IN ('cancelled', 'failed', 'quarantined', 'completed') LIMIT $1`,
+    text: `SELECT c.id AS "flowId", c.workspace FROM millrace.flows c JOIN millrace.phases p ON p.id = c.parent_phase_id JOIN millrace.flows f ON f.id = p.flow_id
+           WHERE c.parent_phase_id IS NOT NULL AND c.status NOT IN ${ENDED} AND c.child_awaited
+             AND (c.parent_run < f.run OR p.status IN ('cancelled', 'failed', 'quarantined', 'completed')) LIMIT $1`,
     values: [limit],
   });
   return result.rows;

@@ -55,6 +55,11 @@ const FREE = `(${RUNS} AND m.hold IS NULL AND NOT m.queue_paused AND p.rate_key 
 const GOES_ON = `(${FREE} AND m.by IS NOT NULL AND m.turn = 1)`;
 const GOES_DIRECTLY = `(${FREE} AND NOT (m.by IS NOT NULL AND m.turn = 1) AND $6 AND m.rank <= ${DIRECT_DISPATCH_MAX})`;
 
+// Another statement may have completed a needed phase while this one waited for the flow's lock: counted it is, but its result is not in this
+// statement's snapshot, so the worker reads it afterwards.
+const HAS_UNSEEN_NEED = `EXISTS (SELECT FROM millrace.phases n LEFT JOIN done d ON d.id = n.id
+              WHERE n.id = ANY(r.needs) AND coalesce(d.status, n.status) NOT IN ('completed', 'skipped'))`;
+
 const COMPLETE = `
 WITH asked AS (
   SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::jsonb[], $4::uuid[], $5::text[], $7::boolean[], $8::boolean[]) AS a (id, fence, output, flow_id, worker, skipped, continues)
@@ -107,7 +112,7 @@ WITH asked AS (
       seq_last = f.seq_last + c.done + c.ready + c.going_on + CASE WHEN c.ended THEN 1 ELSE 0 END,
       status = CASE WHEN c.ended AND c.phases_failed > 0 THEN 'failed' WHEN c.ended THEN 'completed'
                     WHEN c.active = 0 AND f.status = 'running' THEN 'waiting' WHEN c.active > 0 AND f.status = 'waiting' THEN 'running' ELSE f.status END,
-      due_at = CASE WHEN NOT c.ended THEN f.due_at END,
+      due_at = CASE WHEN NOT c.ended THEN f.due_at END, pause = CASE WHEN NOT c.ended THEN f.pause END,
       finished_at = CASE WHEN c.ended THEN clock_timestamp() ELSE f.finished_at END
   FROM counts c WHERE f.id = c.id AND f.id = ANY($4) AND f.id BETWEEN $10::uuid AND $11::uuid
   RETURNING f.id, f.seq_last - c.done - c.ready - c.going_on - CASE WHEN c.ended THEN 1 ELSE 0 END AS seq_before, c.workspace, c.ended, f.status
@@ -115,6 +120,7 @@ WITH asked AS (
   INSERT INTO millrace.admissions (workspace, kind, key)
   SELECT DISTINCT workspace, 'limit', concurrency_key FROM counts WHERE ended AND admitted AND concurrency_key IS NOT NULL
   UNION SELECT DISTINCT workspace, 'rate', rate_key FROM ready WHERE held = 'rate'
+  UNION SELECT DISTINCT c.workspace, 'limit', c.concurrency_key FROM counts c JOIN ready r ON r.flow_id = c.id WHERE r.held = 'limit'
   ORDER BY 1, 2, 3
   ON CONFLICT DO NOTHING
 ), news AS (
@@ -134,17 +140,18 @@ SELECT to_json(statement_timestamp()) AS at,
        (SELECT coalesce(json_agg(json_build_array(id, workspace, seq_before, CASE WHEN ended THEN status END)), '[]') FROM flows) AS flows,
        (SELECT coalesce(json_agg(json_build_array(r.id, r.name, r.status, r.signal, r.generation, r.priority, r.attempts, r.attempt_max, r.dispatched, r.fence, r.lease_owner, r.by,
           CASE WHEN r.status <> 'running' OR cardinality(r.needs) = 1 THEN 'null'
+            WHEN ${HAS_UNSEEN_NEED} THEN 'false'
             WHEN (SELECT sum(octet_length(n.output::text)) FROM millrace.phases n WHERE n.id = ANY(r.needs)) > ${OUTPUTS_WITH_CLAIM_BYTES_MAX} THEN 'false'
             ELSE (SELECT coalesce(json_object_agg(n.name, coalesce(d.output, n.output)) FILTER (WHERE coalesce(d.status, n.status) = 'completed'), '{}')
                   FROM millrace.phases n LEFT JOIN done d ON d.id = n.id WHERE n.id = ANY(r.needs)) END)), '[]') FROM ready r) AS ready,
        EXISTS (SELECT FROM counts WHERE ended AND parent_phase_id IS NOT NULL) AS ended_children,
-       EXISTS (SELECT FROM counts WHERE ended AND concurrency_key IS NOT NULL) OR EXISTS (SELECT FROM ready WHERE held = 'rate') AS admissions`;
+       EXISTS (SELECT FROM counts WHERE ended AND concurrency_key IS NOT NULL) OR EXISTS (SELECT FROM ready WHERE held IN ('rate', 'limit')) AS admissions`;
 
 type CompletedRow = { at: string; done: DoneRow[]; flows: FlowRow[]; ready: ReadyRow[]; ended_children: boolean; admissions: boolean };
 type DoneRow = [id: string, name: string, status: 'completed' | 'skipped', attempts: number];
 /** `end`: the status the flow ended with. */
 type FlowRow = [id: string, workspace: string, seqBefore: number, end: string | null];
-/** `outputs`: null when it needs one phase only; false when they are too large. */
+/** `outputs`: null when it needs one phase only; false when they are too large, or not all could be seen. */
 type ReadyRow = [
   id: string,
   name: string,

@@ -5,6 +5,8 @@ import { cancelFlow } from './cancel-flow.ts';
 import type { ClaimedPhase } from './claim-phases.ts';
 import { completePhases, type CompletionOutcome, type PhaseCompletion } from './complete-phases.ts';
 import type { NewPhase } from './create-flows.ts';
+import { readOutputs } from './read-outputs.ts';
+import { eventually } from '@millrace/testing';
 
 let store: StoreFixture;
 
@@ -207,5 +209,34 @@ describe.each(['default', ''])('a queue that is paused for %j', (workspace) => {
     const phases = await store.claim([phaseId(0)]);
     await store.sql('UPDATE millrace.queue_pauses SET until = NULL');
     expect(await goOn(phases)).toMatchObject({ committed: [true], continued: [null], dispatches: [] });
+  });
+});
+
+describe('a phase that needs several', () => {
+  it('gets the results of all when the last two are committed by two statements at the same time', async () => {
+    const { flowId, phaseId } = await store.make([[], [], [0, 1]]);
+    const [first, second] = await store.claim([phaseId(0), phaseId(1)]);
+    if (first === undefined || second === undefined) throw new Error('not claimed');
+    const holder = await store.database.main.connect();
+    try {
+      await holder.query('BEGIN');
+      await holder.query('SELECT FROM millrace.flows WHERE id = $1 FOR UPDATE', [flowId]);
+      // Both begin, with their snapshots, before either may go on.
+      const both = [goOn([first]), goOn([second])];
+      await eventually(async () => {
+        const waiting = await store.sql<{ count: number }>(
+          "SELECT count(*)::int AS count FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()",
+        );
+        expect(waiting[0]?.count).toBe(2);
+      });
+      await holder.query('COMMIT');
+      const next = (await Promise.all(both)).flatMap(({ continued }) => continued).filter((one) => one !== null);
+      expect(next).toHaveLength(1);
+      // Not all could be seen by the statement that went on, so the worker is told to read them.
+      expect(next[0]?.outputs).toBeNull();
+      expect(await readOutputs(store.database.main, phaseId(2))).toEqual({ kind: 'read', outputs: { p0: 'p0 done', p1: 'p1 done' } });
+    } finally {
+      holder.release();
+    }
   });
 });

@@ -55,12 +55,12 @@ SELECT ${LOGGED_EVENT_JSON} AS event FROM logged ORDER BY seq`,
   return result.rows.map((row) => row.event);
 }
 
-/** A flow that held a place under its concurrency key has ended: the key is looked at for who comes next. */
+/** A flow that held a place under its concurrency key, or stood in line for one, has ended: the key is looked at for who comes next. */
 export async function freePlace(on: Queryable, flowId: string): Promise<void> {
   await on.query({
     name: 'free-place',
     text: `INSERT INTO millrace.admissions (workspace, kind, key) SELECT workspace, 'limit', concurrency_key FROM millrace.flows
-           WHERE id = $1 AND concurrency_key IS NOT NULL AND admitted ON CONFLICT DO NOTHING`,
+           WHERE id = $1 AND concurrency_key IS NOT NULL ON CONFLICT DO NOTHING`,
     values: [flowId],
   });
 }
@@ -82,7 +82,7 @@ export async function closePhases(
     name: 'close-phases',
     text: `UPDATE millrace.flows SET phases_open = $2, phases_failed = $3, phases_active = $6, error = coalesce(error, $4::jsonb),
              status = CASE WHEN $5::text IS NOT NULL THEN $5 WHEN $6 = 0 AND status = 'running' THEN 'waiting' ELSE status END,
-             due_at = CASE WHEN $5::text IS NULL THEN due_at END, finished_at = CASE WHEN $5::text IS NULL THEN finished_at ELSE clock_timestamp() END WHERE id = $1`,
+             due_at = CASE WHEN $5::text IS NULL THEN due_at END, pause = CASE WHEN $5::text IS NULL THEN pause END, finished_at = CASE WHEN $5::text IS NULL THEN finished_at ELSE clock_timestamp() END WHERE id = $1`,
     values: [flow.id, open, failed, closed.error === undefined ? null : JSON.stringify(closed.error), end, active],
   });
   if (end === null) return [];

@@ -15,7 +15,7 @@ afterAll(async () => {
   await store.close();
 });
 
-const full = (awaits: Partial<Awaits>): Awaits => ({ kind: 'time', until: null, names: [], children: false, ...awaits });
+const full = (awaits: Partial<Awaits>): Awaits => ({ kind: 'time', until: null, names: [], children: false, failuresSeen: 0, ...awaits });
 const inMs = (ms: number) => new Date(Date.now() + ms).toISOString();
 const running = async (needs: number[][] = [[]]) => {
   const flow = await store.make(needs);

@@ -2,6 +2,7 @@
 // again when what it waits for has come. It then runs from its start and finds the results of its steps. One statement for many.
 import { groupIdOf, type Dispatch } from '@millrace/shared';
 import type pg from 'pg';
+import { inTransaction, type Queryable } from '../database.ts';
 import { LOGGED_EVENT_JSON, type LoggedEvent } from '../events/logged-event.ts';
 import { childrenHaveEnded } from './children.ts';
 import { DISPATCH_GRACE_MS } from './create-flows.ts';
@@ -16,6 +17,8 @@ export type Awaits = {
   names: readonly string[];
   /** Whether the end of its child flows wakes it: of all, or the failure of one whose failure is its own. */
   children: boolean;
+  /** Failures of children that its handler has been told of: those alone wake it no more. */
+  failuresSeen: number;
 };
 
 export type PhaseSuspension = { id: string; fence: number; worker: string; awaits: Awaits };
@@ -23,10 +26,11 @@ export type PhaseSuspension = { id: string; fence: number; worker: string; await
 /** `suspended` per entry in order: false when the fence refused it. */
 export type SuspensionOutcome = { suspended: boolean[]; dispatches: Dispatch[]; events: LoggedEvent[] };
 
-// What came while the handler was still on its way here must not be missed: everything that wakes a phase locks its flow first.
+// What came while the handler was still on its way here must not be missed. Everything that wakes a phase locks its flow first, so this is
+// asked by a statement that begins when the flows are locked: its snapshot has all that was committed before.
 const HAS_COME = `(coalesce((a.awaits->>'until')::timestamptz <= now(), false)
   OR EXISTS (SELECT FROM millrace.signals s WHERE s.flow_id = a.flow_id AND s.run = l.run AND s.name = ANY(ARRAY(SELECT jsonb_array_elements_text(a.awaits->'names'))))
-  OR ((a.awaits->>'children')::boolean AND ${childrenHaveEnded('a.id', 'l.run')}))`;
+  OR ((a.awaits->>'children')::boolean AND ${childrenHaveEnded({ phaseId: 'a.id', run: 'l.run', awaits: 'a.awaits' })}))`;
 
 const SUSPEND = `
 WITH asked AS (
@@ -68,7 +72,20 @@ type ChangedRow = { changed: string[]; dispatches: Dispatch[]; events: LoggedEve
 
 /** Takes phases from their worker until what they wait for has come; those for which it has come already are queued again at once. */
 export async function suspendPhases(hot: pg.Pool, suspensions: readonly PhaseSuspension[]): Promise<SuspensionOutcome> {
-  const result = await hot.query<ChangedRow>({
+  const row = await inTransaction(hot, async (client) => {
+    await client.query({
+      name: 'lock-flows',
+      text: 'SELECT FROM millrace.flows WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE',
+      values: [suspensions.map((one) => groupIdOf(one.id))],
+    });
+    return suspendLocked(client, suspensions);
+  });
+  const changed = new Set(row?.changed);
+  return { suspended: suspensions.map((one) => changed.has(one.id)), dispatches: row?.dispatches ?? [], events: row?.events ?? [] };
+}
+
+async function suspendLocked(on: Queryable, suspensions: readonly PhaseSuspension[]): Promise<ChangedRow | undefined> {
+  const result = await on.query<ChangedRow>({
     name: 'suspend-phases',
     text: SUSPEND,
     values: [
@@ -79,7 +96,5 @@ export async function suspendPhases(hot: pg.Pool, suspensions: readonly PhaseSus
       suspensions.map((one) => JSON.stringify(one.awaits)),
     ],
   });
-  const row = result.rows[0];
-  const changed = new Set(row?.changed);
-  return { suspended: suspensions.map((one) => changed.has(one.id)), dispatches: row?.dispatches ?? [], events: row?.events ?? [] };
+  return result.rows[0];
 }

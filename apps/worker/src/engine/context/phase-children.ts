@@ -36,6 +36,7 @@ const BATCH = { batchMax: 500, inFlightMax: 1, pendingMax: CHILDREN_MAX };
 export function createPhaseChildren(deps: ChildrenDeps): PhaseChildren {
   const { database, phase, suspension } = deps;
   const calls = new Map<string, number>();
+  const told = new Set<string>();
   let known: Promise<Map<string, Child>> | undefined;
   const starts = createMicroBatcher<NewChild, Child>({ ...BATCH, send: (children) => startAll(deps, children) });
   const outputs = createMicroBatcher<string, Record<string, unknown>>({ ...BATCH, send: (ids) => readOutputs(database, ids) });
@@ -58,7 +59,11 @@ export function createPhaseChildren(deps: ChildrenDeps): PhaseChildren {
       if (!child.awaited) return { id: child.id, status: 'started', outputs: {} };
       const { status, policy, error } = child;
       if (status !== 'completed' && status !== 'failed' && status !== 'cancelled') return suspension.wait({ children: true });
-      if (status !== 'completed' && policy === 'fail') throw new ChildFlowFailed(flow, child.id, status);
+      if (status !== 'completed' && policy === 'fail') {
+        if (!told.has(child.id)) suspension.sawFailure();
+        told.add(child.id);
+        throw new ChildFlowFailed(flow, child.id, status);
+      }
       const result: ChildFlow = { id: child.id, status, outputs: await suspension.track(() => outputs.add(child.id)) };
       if (policy === 'ignore') return { ...result, status: 'completed' };
       return error === null ? result : { ...result, error };

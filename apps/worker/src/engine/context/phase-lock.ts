@@ -34,6 +34,11 @@ export async function withNamedLock<T>(deps: NamedLockDeps, holder: LockHolder, 
   const ttlMs = durationMs(request.options.ttl ?? DEFAULTS.ttl);
   if (ttlMs < 1) throw new PermanentError('the ttl of a lock must be at least 1 ms');
   await acquire(deps, { lock, ttlMs, holder, request });
+  if (holder.left.aborted) {
+    // The handler was left while this was on its way: nobody would ever give the lock back.
+    await deps.locks.release([lock]).catch(() => undefined);
+    throw new LockUnavailable(request.resource);
+  }
   const lost = new AbortController();
   let renewedAtMs = performance.now();
   const lose = () => {

@@ -7,6 +7,8 @@ export type Suspension = {
   readonly suspended: Promise<Awaits>;
   /** Never settles. */
   wait(wanted: { until?: Date; signal?: string; children?: true }): Promise<never>;
+  /** The handler was told that a child flow failed: that failure does not wake it again. */
+  sawFailure(): void;
   /** Work that must end before the handler is left: its result would be lost. */
   track<T>(work: () => Promise<T>): Promise<T>;
 };
@@ -16,6 +18,7 @@ export function createSuspension(): Suspension {
   const names = new Set<string>();
   let until = Infinity;
   let children = false;
+  let failuresSeen = 0;
   let wanted = false;
   let underWay = 0;
   const awaits = (): Awaits => ({
@@ -23,6 +26,7 @@ export function createSuspension(): Suspension {
     until: until === Infinity ? null : new Date(until).toISOString(),
     names: [...names],
     children,
+    failuresSeen,
   });
   // Twice round the event loop: what was settled a moment ago may call for the next step.
   const consider = () => {
@@ -42,6 +46,9 @@ export function createSuspension(): Suspension {
       if (what.until !== undefined) until = Math.min(until, what.until.getTime());
       consider();
       return new Promise<never>(() => undefined);
+    },
+    sawFailure: () => {
+      failuresSeen += 1;
     },
     track: async (work) => {
       underWay += 1;

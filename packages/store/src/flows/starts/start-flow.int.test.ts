@@ -12,12 +12,13 @@ import { createDedupedFlows } from './create-deduped-flows.ts';
 import { planFlows, type FlowPlanning, type PlanningPass } from './plan-flows.ts';
 
 const ROLE = `shop_${process.pid}`;
+const PASSWORD = 'only-for-this-test';
 let store: StoreFixture;
 let app: pg.Client;
 
 beforeAll(async () => {
   store = await createStoreFixture();
-  await store.sql(`CREATE ROLE ${ROLE} LOGIN`);
+  await store.sql(`CREATE ROLE ${ROLE} LOGIN PASSWORD '${PASSWORD}'`);
   await store.sql(`GRANT USAGE ON SCHEMA millrace TO ${ROLE}`);
   await store.sql(`GRANT EXECUTE ON FUNCTION millrace.start_flow TO ${ROLE}`);
   app = await connectAs(ROLE);
@@ -32,6 +33,7 @@ afterAll(async () => {
 async function connectAs(role: string): Promise<pg.Client> {
   const url = new URL(store.url);
   url.username = role;
+  url.password = PASSWORD;
   const client = new pg.Client({ connectionString: url.href });
   await client.connect();
   return client;
@@ -98,7 +100,7 @@ describe('millrace.start_flow', () => {
     ])
       await expect(app.query(text)).rejects.toMatchObject({ code: '42501' });
     const stranger = `stranger_${process.pid}`;
-    await store.sql(`CREATE ROLE ${stranger} LOGIN`);
+    await store.sql(`CREATE ROLE ${stranger} LOGIN PASSWORD '${PASSWORD}'`);
     const client = await connectAs(stranger);
     await expect(call("'shop.order', '{}'", client)).rejects.toMatchObject({ code: '42501' });
     await client.end();

@@ -109,7 +109,7 @@ type WholeStep = Exclude<Step, { flow: number } | { shape: FlowShape }>['kind'];
 const WHOLE: Record<Exclude<WholeStep, 'pauseQueue' | 'resumeQueue'>, (world: World) => Promise<void>> = {
   dispatch: async (world) => {
     const lanes = await backlogLanes(world.store.database.hot, { after: '', limit: 10 });
-    const shares = lanes.map(({ workspace }) => ({ workspace, count: 1_000 }));
+    const shares = lanes.filter((lane) => !lane.paused).map(({ workspace }) => ({ workspace, count: 1_000 }));
     handedOut(world, { dispatches: await takeBacklog(world.store.database.hot, shares) });
   },
   releaseDue: async ({ store }) => void (await releaseHeld(store.database.hot, 1_000)),
@@ -257,7 +257,12 @@ async function commit(world: World, { kind, choice }: PhaseStep, held: Claim & {
     case 'suspend': {
       const awaits = awaitsOf(choice);
       const outcome = await suspendPhases(database.hot, [
-        { id, fence, worker, awaits: { ...awaits, kind: suspendedKind(awaits.kind), until: awaits.kind === 'time' ? LATER() : null } },
+        {
+          id,
+          fence,
+          worker,
+          awaits: { ...awaits, failuresSeen: 0, kind: suspendedKind(awaits.kind), until: awaits.kind === 'time' ? LATER() : null },
+        },
       ]);
       handedOut(world, outcome);
       return said(outcome.suspended[0]);
