@@ -12,6 +12,8 @@ const shared = {
 } satisfies Config;
 
 const config: Config = {
+  // Most tests wait for servers and processes rather than compute.
+  maxWorkers: 2,
   // BullMQ keeps a timer of a worker that was closed while Redis was away, and there is no call that ends it.
   forceExit: true,
   projects: [
