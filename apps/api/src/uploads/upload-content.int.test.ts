@@ -170,10 +170,17 @@ describe('content of imports', () => {
     expect((await undeclared(id, Buffer.from(`${FILE}c,3\n`))).status).toBe(409);
   });
 
-  it('lets one of two uploads at once win', async () => {
+  it('refuses a second upload while one is under way', async () => {
     const id = await make();
-    const answers = await Promise.all([put(id, gzipSync(big)), put(id, gzipSync(big))]);
-    expect(answers.map(({ status }) => status).sort((a, b) => a - b)).toEqual([202, 409]);
+    const socket = beginUpload(id);
+    await eventually(async () => {
+      expect(await slotOf(id)).toEqual(expect.any(String));
+    });
+    expect((await put(id, gzipSync(big))).status).toBe(409);
+    socket.destroy();
+    await eventually(async () => {
+      expect((await put(id, gzipSync(big))).status).toBe(202);
+    });
   });
 
   // A client that says it will send more than it does: the socket stays in our hands.
