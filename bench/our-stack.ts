@@ -17,7 +17,7 @@ export async function withOurStack<T>(
   { workers, env = {} }: { workers: number; env?: Record<string, string> },
   use: (stack: TestStack) => Promise<T>,
 ): Promise<T> {
-  const stack = await createTestStack({ servers: options, env });
+  const stack = await createTestStack({ servers: options, env, guarded: false });
   try {
     await stack.startApi();
     for (let index = 0; index < workers; index += 1) await stack.startWorker();
