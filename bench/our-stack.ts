@@ -9,7 +9,7 @@ const POLL_MS = 100;
 const OPEN_MS_MAX = 300_000;
 
 /** Phases of a worker process that run at the same time, where throughput is measured. The peers choose theirs as well. */
-export const THROUGHPUT_ENV = { MILLRACE_FLOW_CONCURRENCY: '300' };
+export const THROUGHPUT_ENV = { MILLRACE_FLOW_CONCURRENCY: '1000' };
 
 /** Starts an API and so many workers for the time of `use`. */
 export async function withOurStack<T>(

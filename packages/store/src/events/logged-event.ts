@@ -13,7 +13,13 @@ export type LoggedEvent = {
 };
 
 /** Events that one statement wrote about one subject, as the log keeps them: `entries` is JSON, [[type, phase or null, data], ...]. */
-export type EventRun = { subjectId: string; workspace: string; at: string; /** The number of the last one. */ seq: number; entries: string };
+export type EventRun = {
+  subjectId: string;
+  workspace: string;
+  at: string;
+  /** The number of the last one. */ seq: number;
+  entries: string;
+};
 
 /** The events of a run, one by one. */
 export function eventsOfRun({ subjectId, workspace, at, seq, entries }: EventRun): LoggedEvent[] {

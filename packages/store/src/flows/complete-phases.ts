@@ -217,7 +217,10 @@ export async function completePhases(
   };
 }
 
-function continuedOf([id, name, generation, priority, attempts, attemptMax, fence, by, outputs]: SentPhase, at: string): [string, ContinuedPhase][] {
+function continuedOf(
+  [id, name, generation, priority, attempts, attemptMax, fence, by, outputs]: SentPhase,
+  at: string,
+): [string, ContinuedPhase][] {
   if (by === null) return [];
   const phase = { id, name, generation, priority, fence, attempt: attempts + 1, attemptMax, startedAt: at };
   // What needs only the phase that was just completed is given its result by who has it already.
