@@ -12,6 +12,9 @@ export type LoggedEvent = {
   data: Record<string, unknown>;
 };
 
+/** Who an event is about. */
+export type EventSubject = Pick<LoggedEvent, 'subjectId' | 'workspace'>;
+
 /** SQL for a JSON object of this shape, from the columns of millrace.events in scope. */
 export const LOGGED_EVENT_JSON = `json_build_object('subjectId', subject_id, 'seq', seq, 'workspace', workspace, 'type', type, 'phase', phase, 'at', at, 'data', data)`;
 
