@@ -66,10 +66,10 @@ async function claimBatch(
   );
   const mine = jobs.filter((_, index) => locked[index]);
   if (mine.length === 0) return jobs.map(() => ({ kind: 'not-yet', untilMs: LOCKED_RETRY_MS }));
-  const { results, events } = await claimPhases(deps.database.hot, mine, { worker: deps.workerId, leaseMs: deps.leaseMs });
-  deps.publisher.publish(events);
+  const claimed = await claimPhases(deps.database.hot, mine, { worker: deps.workerId, leaseMs: deps.leaseMs });
+  deps.publisher.publish(claimed);
   let next = 0;
-  return locked.map((isMine) => (isMine ? (results[next++] ?? { kind: 'stale' }) : { kind: 'not-yet', untilMs: LOCKED_RETRY_MS }));
+  return locked.map((isMine) => (isMine ? (claimed.results[next++] ?? { kind: 'stale' }) : { kind: 'not-yet', untilMs: LOCKED_RETRY_MS }));
 }
 
 // Redis away: PostgreSQL decides alone. The lock only saves the work of a claim that would be refused.

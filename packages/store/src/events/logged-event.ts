@@ -12,6 +12,9 @@ export type LoggedEvent = {
   data: Record<string, unknown>;
 };
 
+/** Who an event is about. */
+export type EventSubject = Pick<LoggedEvent, 'subjectId' | 'workspace'>;
+
 /** Events that one statement wrote about one subject, as the log keeps them: `entries` is JSON, [[type, phase or null, data], ...]. */
 export type EventRun = {
   subjectId: string;

@@ -1,7 +1,7 @@
 // A worker takes phases: mints their fences, starts their leases and flows, and answers what the handlers need. One statement for many.
 import { groupIdOf, jobIdOf, type JobRef } from '@millrace/shared';
 import type pg from 'pg';
-import { eventsOfRun, type LoggedEvent } from '../events/logged-event.ts';
+import { eventsOfRun, type EventSubject, type LoggedEvent } from '../events/logged-event.ts';
 import { idBounds } from './id-bounds.ts';
 import { isQueuePaused } from './readiness.ts';
 
@@ -38,7 +38,8 @@ export type ClaimResult =
   /** Someone's lease is still alive, or the phase may not start yet. */
   | { kind: 'not-yet'; untilMs: number };
 
-export type ClaimOutcome = { results: ClaimResult[]; events: LoggedEvent[] };
+/** `subjects`: the flows that have new events. `events` are made anew each time they are asked for. */
+export type ClaimOutcome = { results: ClaimResult[]; subjects: EventSubject[]; readonly events: LoggedEvent[] };
 
 /** A batch of claims is one answer of the server: what each may bring is bounded, so that all together stay far below the longest string there can be. */
 export const OUTPUTS_WITH_CLAIM_BYTES_MAX = 262_144;
@@ -124,7 +125,10 @@ export async function claimPhases(
   const waits = refused.length === 0 ? new Map<string, number>() : await explainRefused(hot, refused);
   return {
     results: deliveries.map((job, index) => toResult(phases[index], waits.get(jobIdOf(job)))),
-    events: rows.flatMap((row) => eventsOfRun({ ...row, subjectId: row.id })),
+    subjects: rows.map(({ id: subjectId, workspace }) => ({ subjectId, workspace })),
+    get events() {
+      return rows.flatMap((row) => eventsOfRun({ ...row, subjectId: row.id }));
+    },
   };
 }
 
