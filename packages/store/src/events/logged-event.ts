@@ -24,6 +24,15 @@ export type EventRun = {
   entries: string;
 };
 
+/** SQL that logs one run, up to its SELECT of (subject_id, at, seq, workspace, entries), and what comes behind that to answer an EventRun. */
+export const LOG_RUN = 'INSERT INTO millrace.event_log (subject_id, at, seq, workspace, entries)';
+export const RETURNING_RUN = `RETURNING subject_id AS "subjectId", to_json(at)#>>'{}' AS at, seq, workspace, entries::text AS entries`;
+
+/** The entries of a run, as JSON. */
+export function entriesOf(events: readonly { type: string; phase?: string; data?: Record<string, unknown> }[]): string {
+  return JSON.stringify(events.map(({ type, phase = null, data = {} }) => [type, phase, data]));
+}
+
 /** The events of a run, one by one. */
 export function eventsOfRun({ subjectId, workspace, at, seq, entries }: EventRun): LoggedEvent[] {
   const parsed = JSON.parse(entries) as [type: string, phase: string | null, data: Record<string, unknown>][];
