@@ -124,6 +124,14 @@ export async function connect(pool: pg.Pool): Promise<PoolClient> {
   }
 }
 
+/** The server's time: the one clock that all processes share. */
+export async function readServerTime(on: Queryable): Promise<Date> {
+  const result = await on.query<{ now: Date }>('SELECT clock_timestamp() AS now');
+  const row = result.rows[0];
+  if (row === undefined) throw new Error('a statement that always answers one row answered none');
+  return row.now;
+}
+
 /** SQLSTATE classes that mean "not now": connection, resources, operator intervention, transaction rollback; plus what the driver says of a lost socket. */
 const TRANSIENT_STATES = /^(08|53|57|40|55P03|25P0[23])/;
 const TRANSIENT_CODES = new Set([

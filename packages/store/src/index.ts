@@ -1,5 +1,5 @@
 // The only package that knows SQL.
-export { asAppError, connect, createDatabase, inTransaction, isDataFault, isTransient } from './database.ts';
+export { asAppError, connect, createDatabase, inTransaction, isDataFault, isTransient, readServerTime } from './database.ts';
 export type { Database, DatabaseOptions, PoolClient, Queryable } from './database.ts';
 export { appendLogs, readEvents, readHeads } from './events/event-store.ts';
 export type { EventPage, LogLine } from './events/event-store.ts';

@@ -146,7 +146,8 @@ export async function interruptAttempt(
   phase: ClaimedPhase,
   { reason, delayMs }: PhaseOutcome & { kind: 'interrupted' },
 ): Promise<AttemptEnd> {
-  const sinceMs = phase.interruptedAt === null ? 0 : deps.clock.nowMs() - phase.interruptedAt.getTime();
+  // Both are PostgreSQL's times.
+  const sinceMs = phase.interruptedAt === null ? 0 : phase.startedAt.getTime() - phase.interruptedAt.getTime();
   if (sinceMs > INTERRUPTED_MS_MAX && reason === 'lock-held') {
     const error = { code: 'lock-held', message: 'the lock it needs was held by others for more than an hour' };
     const retry = { attempts: phase.attemptMax, backoff: { type: 'fixed', delay: delayMs } } as const;

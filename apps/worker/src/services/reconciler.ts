@@ -130,7 +130,7 @@ async function endWaits({ database, publisher, dispatch }: ReconcilerDeps): Prom
 
 // One by one: signals that came early are rare, and each changes one flow.
 async function deliverSignals({ database, publisher, dispatch }: ReconcilerDeps): Promise<number> {
-  const kept = await undeliveredSignals(database.main, ROWS_MAX);
+  const kept = await undeliveredSignals(database.hot, ROWS_MAX);
   for (const signal of kept) {
     const outcome = await deliverKept(database, signal);
     publisher.publish(outcome.events);

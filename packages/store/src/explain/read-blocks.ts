@@ -43,7 +43,7 @@ async function readRate(on: Queryable, workspace: string, phase: PhaseFact): Pro
     name: 'explain-rate',
     text: `
 SELECT (SELECT windows FROM millrace.rate_limits WHERE workspace = $1 AND key = $2) AS windows,
-  (SELECT min(next_at) FROM millrace.admissions WHERE workspace = $1 AND kind = 'rate' AND key = $2) AS "nextAt",
+  (SELECT min(next_at) FROM millrace.admissions WHERE workspace = $1 AND kind = 'rate' AND key = $2 AND next_at < 'infinity') AS "nextAt",
   (SELECT count(*)::int FROM (SELECT FROM millrace.phases WHERE status = 'queued' AND held = 'rate' AND workspace = $1 AND rate_key = $2
      AND (rank, id) < ($3::bigint, $4::uuid) LIMIT ${AHEAD_MAX}) capped) AS before`,
     values: [workspace, key, phase.rank, phase.id],

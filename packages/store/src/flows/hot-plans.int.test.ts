@@ -9,6 +9,7 @@ import { completePhases } from './complete-phases.ts';
 import { createFlows } from './create-flows.ts';
 import { renewLeases } from './lease-phases.ts';
 import { releasePhases } from './release-phases.ts';
+import { undeliveredSignals } from './signals.ts';
 import { saveSteps } from './steps.ts';
 
 const FLOWS = 100_000;
@@ -46,6 +47,7 @@ async function runAll(): Promise<void> {
   await releaseHeld(probe.hot, 10);
   await expiredLeases(probe.hot, 10);
   await unclaimed(probe.hot, 10);
+  await undeliveredSignals(probe.hot, 10);
 }
 
 beforeAll(async () => {
@@ -128,6 +130,7 @@ describe.each(['before the tables were analysed', 'after'])('hot statements on 1
             'phases_due',
             'phases_workspace_rank_id_idx',
             'phases_backlog',
+            'phases_signal_at_idx',
             'idempotency_keys_pkey',
             'events_pkey',
             'queue_pauses_pkey',

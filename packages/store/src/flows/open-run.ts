@@ -81,7 +81,7 @@ WITH chosen AS (
 )
 UPDATE millrace.phases p
 SET status = CASE WHEN o.needs_open > 0 THEN 'pending' WHEN p.signal IS NULL THEN 'queued' ELSE 'waiting' END, needs_open = o.needs_open, attempts = 0, crashes = 0, alone = false,
-    generation = p.generation + 1, dispatched = false, awaits = NULL, interruptions = 0, interrupted_at = NULL, cause = NULL,
+    generation = p.generation + 1, dispatched = false, awaits = NULL, signal_at = NULL, interruptions = 0, interrupted_at = NULL, cause = NULL,
     held = CASE WHEN o.needs_open = 0 AND p.signal IS NULL THEN CASE WHEN f.concurrency_key IS NOT NULL THEN 'limit' WHEN p.rate_key IS NOT NULL THEN 'rate' END END, due_at = CASE WHEN o.needs_open = 0 THEN now() + p.wait_timeout_ms * interval '1 millisecond' END, lease_owner = NULL, output = NULL, error = NULL, started_at = NULL, finished_at = NULL
 FROM open o, millrace.flows f WHERE p.id = o.id AND f.id = $1 RETURNING p.name, p.status`,
     values: [flowId, chosen],

@@ -106,6 +106,9 @@ FROM old WHERE f.id = old.id RETURNING old.pause->>'reason' AS reason, (old.paus
   return appendEvents(client, flow.id, [{ type: 'flow.resumed', data: { by, reason, until: until?.toISOString() ?? null } }]);
 }
 
+/** Of a phase that waits: its time ran out, or is about to. */
+const IS_OVER = "(status = 'waiting' AND (due_at < now() + interval '1 second' OR due_at = 'infinity'))";
+
 // What is free goes to the backlog; what a limit decides about is brought before it again. A wait whose time ran out meanwhile has one second
 // left, in which a signal that was kept is delivered.
 async function letGo(client: Queryable, flow: LockedFlow): Promise<void> {
@@ -125,8 +128,10 @@ ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING`,
   });
   await client.query({
     name: 'resume-waits',
-    text: `UPDATE millrace.phases SET due_at = now() + interval '1 second'
-           WHERE id > $1 AND id <= $2 AND status = 'waiting' AND (due_at < now() + interval '1 second' OR due_at = 'infinity')`,
+    text: `UPDATE millrace.phases
+           SET due_at = CASE WHEN ${IS_OVER} THEN now() + interval '1 second' ELSE due_at END,
+               signal_at = CASE WHEN signal_at = 'infinity' THEN now() ELSE signal_at END
+           WHERE id > $1 AND id <= $2 AND status IN ('pending', 'waiting') AND (${IS_OVER} OR signal_at = 'infinity')`,
     values: [flow.id, lastMemberId(flow.id)],
   });
 }

@@ -53,6 +53,17 @@ describe('a phase that its worker gives back', () => {
     expect(((await store.phase(phaseId(0))).due_at?.getTime() ?? 0) - Date.now()).toBeGreaterThan(63_000);
   });
 
+  it('comes back more and more slowly when that happens again and again, up to once a minute', async () => {
+    const { flowId, phaseId } = await store.make([[]]);
+    const delays: (number | undefined)[] = [];
+    for (let times = 0; times < 14; times += 1) {
+      const { dispatches } = await release(await store.claim([phaseId(0)]), { delayMs: 100 });
+      delays.push(dispatches[0]?.delayMs);
+    }
+    expect(delays).toEqual([100, 100, 100, 100, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+    expect((await store.story(flowId)).filter((line) => line === 'phase.queued p0')).toHaveLength(15);
+  });
+
   it('answers in the order asked, and numbers the events of one flow without a gap', async () => {
     const { flowId, phaseId } = await store.make([[], [], []]);
     const phases = await store.claim([phaseId(2), phaseId(0), phaseId(1)]);

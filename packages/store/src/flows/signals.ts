@@ -44,35 +44,58 @@ export async function sendSignal(
       values: [flow.id, flow.run, signal.name, flow.workspace, signal.bodyJson, signal.by],
     });
     if (kept.rowCount === 0) return { kind: 'already-sent' };
-    return { kind: 'sent', ...(flow.is_due && flow.status !== 'paused' ? await deliver(client, flow, signal.name) : NOTHING) };
+    return { kind: 'sent', ...(await deliverOrKeep(client, flow, signal.name)) };
   });
 }
 
-/** Signals that came before their phase waited and may have one now. */
+/**
+ * Signals that came before their phase waited, or while their flow was paused, and may be delivered now. Costs nothing for those that nobody
+ * waits for.
+ */
 export async function undeliveredSignals(on: Queryable, limit: number): Promise<{ flowId: string; name: string }[]> {
   const result = await on.query<{ flowId: string; name: string }>({
     name: 'undelivered-signals',
-    text: `SELECT s.flow_id AS "flowId", s.name FROM millrace.signals s JOIN millrace.flows f ON f.id = s.flow_id
-           WHERE NOT s.delivered AND (f.status IN ('completed', 'failed', 'cancelled') OR f.run <> s.run OR EXISTS (
-             SELECT FROM millrace.phases p WHERE p.id > s.flow_id AND p.id <= overlay(s.flow_id::text PLACING 'ffff' FROM 33)::uuid AND p.status = 'waiting' AND (p.signal = s.name OR p.awaits->'names' ? s.name)))
-             AND f.status <> 'paused' AND (f.run_at IS NULL OR f.run_at <= now())
-           ORDER BY s.created_at LIMIT $1`,
+    text: `
+SELECT p.flow_id AS "flowId", coalesce(p.signal, n.name) AS name
+FROM (SELECT flow_id, signal, awaits FROM millrace.phases WHERE status = 'waiting' AND signal_at <= now() ORDER BY signal_at LIMIT $1) p
+CROSS JOIN LATERAL jsonb_array_elements_text(CASE WHEN p.signal IS NULL THEN p.awaits->'names' ELSE '[""]' END) AS n (name)`,
     values: [limit],
   });
   return result.rows;
 }
 
-/** Delivers a signal that was kept. One whose flow has ended, or runs anew, is done with. */
+/** Delivers a signal that was kept, or notes when to look again. */
 export async function deliverKept(database: Pick<Database, 'transaction'>, kept: { flowId: string; name: string }): Promise<Delivery> {
   return database.transaction(async (client) => {
     const flow = await lockFlow(client, kept.flowId);
-    if (flow === undefined) return NOTHING;
-    await client.query(
-      'UPDATE millrace.signals SET delivered = true WHERE flow_id = $1 AND name = $2 AND NOT delivered AND (run <> $3 OR $4)',
-      [flow.id, kept.name, flow.run, isTerminalFlow(flow.status)],
-    );
-    return isTerminalFlow(flow.status) || flow.status === 'paused' || !flow.is_due ? NOTHING : deliver(client, flow, kept.name);
+    return flow === undefined || isTerminalFlow(flow.status) ? NOTHING : deliverOrKeep(client, flow, kept.name);
   });
+}
+
+// The flow's row is locked, so no phase of it begins to wait between the look and the note.
+async function deliverOrKeep(client: Queryable, flow: LockedFlow, name: string): Promise<Delivery> {
+  const mayDeliver = flow.is_due && flow.status !== 'paused' && (await isKept(client, flow, name));
+  const delivery = mayDeliver ? await deliver(client, flow, name) : NOTHING;
+  await client.query({
+    name: 'note-signal',
+    text: `
+UPDATE millrace.phases p
+SET signal_at = CASE WHEN NOT EXISTS (SELECT FROM millrace.signals s WHERE s.flow_id = f.id AND s.run = f.run AND s.name = $3 AND NOT s.delivered) THEN NULL
+                     WHEN f.status = 'paused' THEN 'infinity' ELSE coalesce(f.run_at, now()) END
+FROM millrace.flows f
+WHERE f.id = $1 AND p.id > $1 AND p.id <= $2 AND p.status IN ('pending', 'waiting') AND (p.signal = $3 OR p.awaits->'names' ? $3)`,
+    values: [flow.id, lastMemberId(flow.id), name],
+  });
+  return delivery;
+}
+
+async function isKept(client: Queryable, { id, run }: LockedFlow, name: string): Promise<boolean> {
+  const found = await client.query('SELECT FROM millrace.signals WHERE flow_id = $1 AND run = $2 AND name = $3 AND NOT delivered', [
+    id,
+    run,
+    name,
+  ]);
+  return found.rowCount === 1;
 }
 
 async function isAwaited(client: Queryable, flowId: string, name: string): Promise<boolean> {

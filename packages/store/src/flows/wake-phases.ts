@@ -15,7 +15,7 @@ WITH locked AS (
   SELECT id, workspace, status, started_at, phases_active, ${isQueuePaused('workspace')} AS queue_paused FROM millrace.flows WHERE id = ANY($2) ORDER BY id FOR UPDATE
 ), woken AS (
   UPDATE millrace.phases p
-  SET status = 'queued', generation = p.generation + 1, awaits = NULL, held = CASE WHEN l.status = 'paused' THEN 'pause' END,
+  SET status = 'queued', generation = p.generation + 1, awaits = NULL, signal_at = NULL, held = CASE WHEN l.status = 'paused' THEN 'pause' END,
       dispatched = l.status <> 'paused' AND NOT l.queue_paused,
       due_at = CASE WHEN l.status <> 'paused' AND NOT l.queue_paused THEN now() + interval '${DISPATCH_GRACE_MS} milliseconds' END
   FROM locked l

@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { createLogger } from '@millrace/process';
 import { createCommandConnection, createLocks, isReady } from '@millrace/redis';
 import type { PhaseContext } from '@millrace/sdk';
 import { eventually, startOwnRedis } from '@millrace/testing';
-import { createEngineFixture, gate, type EngineFixture } from '../test-support/engine-fixture.ts';
+import { createEngineFixture, gate, onlyPhase, type EngineFixture } from '../test-support/engine-fixture.ts';
 import { withNamedLock } from './phase-lock.ts';
 
 const ONCE = { attempts: 1 } as const;
@@ -86,6 +86,45 @@ describe('ctx.lock', () => {
     await test.locks.release([{ key, token: 'someone' }]);
     expect((await test.ended(flowId)).phases[0]).toMatchObject({ status: 'completed', attempts: 1, output: 'got it' });
   });
+
+  it('uses an attempt when others have held it for more than an hour', async () => {
+    const key = test.keys.lock('default', 'for-hours');
+    await test.locks.acquire([{ key, token: 'someone' }], 60_000);
+    const flowId = await test.start(only((ctx) => ctx.lock('for-hours', () => 'got it', { tries: 1 })));
+    await eventually(async () => {
+      const past = await test.database.main.query(
+        "UPDATE millrace.phases SET interrupted_at = now() - interval '61 minutes' WHERE id = $1 AND interrupted_at IS NOT NULL",
+        [onlyPhase(flowId)],
+      );
+      expect(past.rowCount).toBe(1);
+    });
+    expect((await test.ended(flowId)).phases[0]).toMatchObject({ status: 'failed', attempts: 1, error: { code: 'lock-held' } });
+  });
+
+  it('is waited for by the clock of PostgreSQL, whatever that of the worker says', async () => {
+    const ahead = await createEngineFixture();
+    try {
+      const now = Date.now;
+      jest.spyOn(Date, 'now').mockImplementation(() => now() + 7_200_000);
+      await ahead.engine();
+      const key = ahead.keys.lock('default', 'busy');
+      await ahead.locks.acquire([{ key, token: 'someone' }], 60_000);
+      const run = (ctx: PhaseContext) => ctx.lock('busy', () => 'got it', { tries: 1 });
+      const flowId = await ahead.start(ahead.define({ only: { retry: ONCE, run } }));
+      await eventually(
+        async () => {
+          const reasons = (await ahead.events(flowId)).map(({ data }) => data['reason']);
+          expect(reasons.filter((reason) => reason === 'lock-held')).toHaveLength(2);
+        },
+        { withinMs: 15_000 },
+      );
+      await ahead.locks.release([{ key, token: 'someone' }]);
+      expect((await ahead.ended(flowId)).phases[0]).toMatchObject({ status: 'completed', attempts: 1 });
+    } finally {
+      await ahead.close();
+      jest.restoreAllMocks();
+    }
+  }, 30_000);
 
   it('is given back when its function throws', async () => {
     const { phases } = await test.ended(

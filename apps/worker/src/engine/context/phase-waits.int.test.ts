@@ -1,5 +1,5 @@
 // ctx.sleep, ctx.waitFor and ctx.start with real engines: a waiting phase holds no slot, and survives the engine that ran it.
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { PermanentError, type ChildFlow, type PhaseContext } from '@millrace/sdk';
 import { cancelFlow, overdueWaits, sendSignal, settleChildren, wakePhases } from '@millrace/store';
 import { eventually } from '@millrace/testing';
@@ -41,6 +41,67 @@ const passTime = async (flowId: string) => {
   const woken = await wakePhases(test.database.hot, { ids: due.map(({ id }) => id), reason: 'time', onlyDue: true });
   await test.dispatch(woken.dispatches);
 };
+
+describe('on a worker whose clock is an hour from that of PostgreSQL', () => {
+  const HOUR_MS = 3_600_000;
+  // A queue of its own: what BullMQ notes with the wrong time must not meet the other tests.
+  let shifted: EngineFixture;
+  beforeAll(async () => {
+    shifted = await createEngineFixture();
+    await shifted.engine();
+  }, 60_000);
+  afterEach(() => {
+    jest.restoreAllMocks();
+  });
+  afterAll(async () => {
+    await shifted.close();
+  });
+
+  const shiftClock = (byMs: number) => {
+    const now = Date.now;
+    jest.spyOn(Date, 'now').mockImplementation(() => now() + byMs);
+  };
+  const timesOf = async (flowId: string, type: string) => (await shifted.story(flowId)).filter((line) => line === `${type} only`).length;
+  const leftMs = async (flowId: string) => {
+    const found = await shifted.database.main.query<{ leftMs: number }>(
+      `SELECT (extract(epoch FROM (awaits->>'until')::timestamptz - now()) * 1000)::float8 AS "leftMs" FROM millrace.phases WHERE id = $1`,
+      [onlyPhase(flowId)],
+    );
+    return found.rows[0]?.leftMs ?? 0;
+  };
+  /** PostgreSQL's time comes to the end of the wait, to the millisecond. */
+  const comeToEnd = async (flowId: string) => {
+    await shifted.database.main.query(
+      `WITH over AS (SELECT date_trunc('milliseconds', clock_timestamp()) AS at),
+            kept AS (UPDATE millrace.steps SET result = to_jsonb(over.at) FROM over WHERE phase_id = $1 AND name LIKE 'ctx.%')
+       UPDATE millrace.phases p SET due_at = over.at FROM over WHERE p.id = $1`,
+      [onlyPhase(flowId)],
+    );
+    const woken = await wakePhases(shifted.database.hot, { ids: [onlyPhase(flowId)], reason: 'time', onlyDue: true });
+    await shifted.dispatch(woken.dispatches);
+  };
+
+  it.each([
+    ['behind', -HOUR_MS],
+    ['ahead', HOUR_MS],
+  ])('waits and wakes by the time of PostgreSQL: %s', async (_, byMs) => {
+    shiftClock(byMs);
+    const run = async (ctx: PhaseContext) => {
+      await ctx.sleep('30m');
+      return ctx.waitFor('go', { timeout: '30m' }).catch((error: { code?: string }) => error.code);
+    };
+    const flowId = await shifted.start(shifted.define({ only: { run } }));
+    for (const wait of [1, 2]) {
+      await eventually(async () => {
+        expect(await timesOf(flowId, 'phase.waiting')).toBe(wait);
+      });
+      expect(Math.abs((await leftMs(flowId)) - HOUR_MS / 2)).toBeLessThan(HOUR_MS / 4);
+      await comeToEnd(flowId);
+    }
+    expect((await shifted.ended(flowId)).phases[0]?.output).toBe('signal-timeout');
+    expect(await timesOf(flowId, 'phase.started')).toBe(3);
+  });
+});
 
 describe('ctx.sleep', () => {
   it('frees the worker, and the handler goes on after its steps', async () => {

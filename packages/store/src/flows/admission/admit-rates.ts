@@ -1,5 +1,6 @@
 // Lets phases out to the dispatcher as their rate limit allows, most urgent first. Handlers take units of the same limits, see
-// limits/take-tokens.ts. Units are taken at dispatch: what waits for a busy worker afterwards has its unit already.
+// limits/take-tokens.ts. Units are taken at dispatch: what waits for a busy worker afterwards has its unit already. Nothing is let out to a
+// paused queue: it would use up units without running, and run all at once when the queue is resumed.
 import {
   AppError,
   countedTokens,
@@ -11,7 +12,7 @@ import {
   type UsedOfWindow,
 } from '@millrace/shared';
 import { inTransaction, type Database, type Queryable } from '../../database.ts';
-import { columnsOf, ring, takeDueKeys, type AdmissionKey } from './due-keys.ts';
+import { columnsOf, lockPauses, ring, takeDueKeys, type AdmissionKey } from './due-keys.ts';
 
 const KEYS_MAX = 20;
 const LOCK_TRIES = 3;
@@ -30,12 +31,18 @@ type DecidedKey = LockedKey & { left: boolean };
 export async function admitRates(database: Pick<Database, 'main'>, limits: KnownLimits): Promise<{ keys: number; admitted: number }> {
   if (limits.size === 0) return { keys: 0, admitted: 0 };
   return inTransaction(database.main, async (client) => {
+    const pausedUntil = await lockPauses(client);
     const due = await takeDueKeys(client, 'rate', { rates: [...limits.keys()], limit: KEYS_MAX });
+    const paused = due.flatMap((key) => {
+      const atMs = pausedUntil(key.workspace);
+      return atMs === undefined ? [] : [{ ...key, atMs }];
+    });
+    await ring(client, 'rate', paused);
     const keys = await lockLimits(
       client,
       due.flatMap((key) => {
         const windows = limits.get(limitNameOf(key.key));
-        return windows === undefined ? [] : [{ ...key, windows }];
+        return windows === undefined || pausedUntil(key.workspace) !== undefined ? [] : [{ ...key, windows }];
       }),
     );
     if (keys.length === 0) return { keys: 0, admitted: 0 };

@@ -3,7 +3,9 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { SlidingWindow, UsedOfWindow } from '@millrace/shared';
 import { eventually } from '@millrace/testing';
+import { inTransaction } from '../../database.ts';
 import { createStoreFixture, newFlow, type StoreFixture } from '../../test-support/store-fixture.ts';
+import { EVERYBODY, pauseQueue, resumeQueue } from '../../queues/pause-queue.ts';
 import { createFlows, type NewFlow } from '../create-flows.ts';
 import { admitDue } from './admit.ts';
 import { takeFromLimits } from '../../limits/take-tokens.ts';
@@ -213,6 +215,66 @@ describe('a rate limit', () => {
     await store.sql("UPDATE millrace.flows SET status = 'paused' WHERE id = $1", [ids[1]]);
     await settle(limits({ max: 1, perMs: 60_000 }));
     expect((await heldOf(ids)).slice(1)).toEqual(['pause', null]);
+  });
+
+  describe('of a paused queue', () => {
+    const known = limits({ max: 2, perMs: 60_000 });
+    const pause = (workspace: string, until: Date | null = null) =>
+      pauseQueue(store.database.main, { queue: 'flow-phase', workspace, by: 'test', reason: null, until });
+    const resume = (workspace: string) => resumeQueue(store.database.main, { queue: 'flow-phase', workspace });
+    const inAnHour = () => new Date(Date.now() + 3_600_000);
+
+    it('gives no unit and asks for nothing until the queue is resumed', async () => {
+      const ids = await make(rated('api'), rated('api'), rated('api'), rated('api', { workspace: 'other' }));
+      await pause('default');
+      expect(await settle(known)).toMatchObject({ admitted: 1 });
+      expect(await heldOf(ids)).toEqual(['rate', 'rate', 'rate', null]);
+      expect(await store.sql("SELECT FROM millrace.rate_limits WHERE workspace = 'default'")).toEqual([]);
+      expect(await store.sql("SELECT FROM millrace.admissions WHERE workspace = 'default' AND next_at < 'infinity'")).toEqual([]);
+      await resume('default');
+      expect(await settle(known)).toMatchObject({ admitted: 2 });
+      expect((await settle(known)).waitMs).toBeGreaterThan(50_000);
+    });
+
+    it('comes back at the end of the pause, of the longer one of two', async () => {
+      await make(rated('api'));
+      await pause(EVERYBODY, new Date(Date.now() + 60_000));
+      await pause('default', inAnHour());
+      expect((await settle(known)).waitMs).toBeGreaterThan(3_500_000);
+      await store.sql('UPDATE millrace.queue_pauses SET until = now()');
+      await store.sql('UPDATE millrace.admissions SET next_at = now()');
+      expect((await settle(known)).admitted).toBe(1);
+    });
+
+    it('stays where it is when the pause of another scope ends, and hears of one that takes its place', async () => {
+      await make(rated('api'));
+      await pause('default');
+      await pause(EVERYBODY);
+      await settle(known);
+      await resume('default');
+      expect(await settle(known)).toEqual({ admitted: 0, waitMs: null });
+      await pause(EVERYBODY, inAnHour());
+      expect((await settle(known)).waitMs).toBeGreaterThan(3_500_000);
+    });
+
+    it('misses no resume that comes while it is looked at', async () => {
+      const blocked = async (count: number) => {
+        const waiting = await store.sql("SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'");
+        expect(waiting).toHaveLength(count);
+      };
+      await make(rated('api'));
+      await pause('default');
+      let done: Promise<unknown>[] = [];
+      await inTransaction(store.database.long, async (client) => {
+        await client.query('SELECT FROM millrace.admissions FOR UPDATE');
+        done = [admitDue(store.database, known)];
+        await eventually(() => blocked(1));
+        done.push(resume('default'));
+        await eventually(() => blocked(2));
+      });
+      await Promise.all(done);
+      expect((await settle(known)).admitted).toBe(1);
+    });
   });
 
   it('waits for the start time of what is to run later', async () => {

@@ -15,7 +15,7 @@ const KNOWN = "(kind = 'limit' OR split_part(key, ':', 1) = ANY($1::text[]))";
 export async function nextDoorbell(on: Queryable, rates: readonly string[]): Promise<number | null> {
   const result = await on.query<{ waitMs: number }>({
     name: 'next-doorbell',
-    text: `SELECT (extract(epoch FROM next_at - clock_timestamp()) * 1000)::float8 AS "waitMs" FROM millrace.admissions WHERE ${KNOWN} ORDER BY next_at LIMIT 1`,
+    text: `SELECT (extract(epoch FROM next_at - clock_timestamp()) * 1000)::float8 AS "waitMs" FROM millrace.admissions WHERE ${KNOWN} AND next_at < 'infinity' ORDER BY next_at LIMIT 1`,
     values: [rates],
   });
   return result.rows[0]?.waitMs ?? null;
@@ -50,7 +50,36 @@ SELECT workspace, key FROM keys WHERE pg_try_advisory_xact_lock(hashtextextended
   return taken.rows;
 }
 
-/** Rings for keys at a time; without one, now. */
+/**
+ * When the flow queue of a workspace may be looked at again, in milliseconds since 1970: at the end of its pause, Infinity when that has no end,
+ * and undefined when it is not paused. No pause changes until the transaction ends, so who changes one and rings then is never overlooked.
+ */
+export async function lockPauses(client: Queryable): Promise<(workspace: string) => number | undefined> {
+  const result = await client.query<{ workspace: string; untilMs: number }>({
+    name: 'lock-pauses',
+    text: `SELECT workspace, coalesce(extract(epoch FROM until) * 1000, 'Infinity')::float8 AS "untilMs" FROM millrace.queue_pauses
+           WHERE queue = 'flow-phase' AND (until IS NULL OR until > now()) ORDER BY workspace FOR SHARE`,
+  });
+  const ends = new Map(result.rows.map((row) => [row.workspace, row.untilMs]));
+  const ofAll = ends.get('') ?? -Infinity;
+  return (workspace) => {
+    const end = Math.max(ofAll, ends.get(workspace) ?? -Infinity);
+    return end === -Infinity ? undefined : end;
+  };
+}
+
+/** Rings now for every rate limit of a workspace, or of all when its name is empty. The caller has changed its pause in the same transaction. */
+export async function ringForRates(client: Queryable, workspace: string): Promise<void> {
+  await client.query({
+    name: 'ring-for-rates',
+    text: `
+UPDATE millrace.admissions SET next_at = clock_timestamp() WHERE id = ANY(ARRAY(
+  SELECT id FROM millrace.admissions WHERE kind = 'rate' AND ($1 = '' OR workspace = $1) AND next_at > now() FOR UPDATE SKIP LOCKED))`,
+    values: [workspace],
+  });
+}
+
+/** Rings for keys at a time; without one, now. Infinity: when somebody rings for it. */
 export async function ring(
   client: Queryable,
   kind: 'limit' | 'rate',

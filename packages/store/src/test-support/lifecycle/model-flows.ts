@@ -85,7 +85,7 @@ export function releaseDue(model: Model): void {
     if (phase.status === 'queued' && phase.job === null && phase.due === 'past') phase.due = 'none';
 }
 
-/** First in first out under each key; then rates, as long as there are tokens. */
+/** First in first out under each key; then rates, as long as there are tokens and the queue is not paused. */
 export function admit(model: Model): void {
   releaseDue(model);
   for (const key of new Set(model.flows.map((flow) => flow.key))) {
@@ -98,6 +98,7 @@ export function admit(model: Model): void {
       letIn(flow);
     }
   }
+  if (model.queuePaused) return;
   for (const phase of model.flows.flatMap(({ phases }) => phases)) {
     if (phase.held !== 'rate' || phase.rate === null || phase.due !== 'none') continue;
     const used = model.tokens.get(phase.rate) ?? 0;

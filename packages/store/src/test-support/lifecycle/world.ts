@@ -178,6 +178,9 @@ async function stepFlow(world: World, step: Extract<Step, { flow: number }>): Pr
         [flowId, 'queued'],
       );
       await sql('UPDATE millrace.flows SET run_at = now() WHERE id = $1 AND run_at > now()', [flowId]);
+      await sql("UPDATE millrace.phases SET signal_at = now() WHERE flow_id = $1 AND signal_at > now() AND signal_at < 'infinity'", [
+        flowId,
+      ]);
       // The doorbells of that time.
       await sql("UPDATE millrace.admissions SET next_at = now() WHERE kind = 'limit'");
       return 'done';
