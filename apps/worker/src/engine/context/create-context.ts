@@ -115,12 +115,12 @@ function createDurables(deps: ContextDeps, running: RunningPhase) {
   };
   const suspension = createSuspension();
   const plain = createPhaseSteps({ database, phase, steps: deps.services.steps, requireGoingOn, onFenced });
-  const steps: PhaseSteps = { run: (name, fn) => suspension.track(() => plain.run(name, fn)) };
+  const steps: PhaseSteps = { ...plain, run: (name, fn) => suspension.track(() => plain.run(name, fn)) };
   return {
     suspension,
     steps,
     waits: createPhaseWaits({ database, phase, suspension, steps }),
-    children: createPhaseChildren({ ...deps, phase, suspension, onFenced }),
+    children: createPhaseChildren({ ...deps, phase, suspension, steps, onFenced }),
   };
 }
 
