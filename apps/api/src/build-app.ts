@@ -9,6 +9,7 @@ import { createAnnouncer } from './flows/flow-actions.ts';
 import { createFlowIntake, type FlowIntake } from './flows/flow-intake.ts';
 import { createApp } from './http/create-app.ts';
 import type { Route } from './http/route.ts';
+import { createAdmitRequest } from './limits/admit-request.ts';
 import { allRoutes } from './all-routes.ts';
 import type { BuildAppDeps } from './app-deps.ts';
 
@@ -45,6 +46,7 @@ export function buildApp(deps: BuildAppDeps): BuiltApp {
     routes,
     mounts: [{ path: BOARD_PATH, handler: createQueueBoard(deps) }],
     authenticator: deps.authenticator,
+    admit: createAdmitRequest({ limiter: deps.limiter, keys: deps.redis.keys }),
     log,
     onDone: (exchange) => {
       metrics.requestDone(exchange);

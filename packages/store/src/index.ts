@@ -45,7 +45,7 @@ export { endOverdueFlow, overdueFlows } from './flows/end-overdue-flows.ts';
 export type { OverdueEnd } from './flows/end-overdue-flows.ts';
 export { failOverdueWait, failPhase } from './flows/fail-phase.ts';
 export type { FailureOutcome, PhaseError, PhaseFailure } from './flows/fail-phase.ts';
-export { renewLeases } from './flows/lease-phases.ts';
+export { renewHeldLease, renewLeases } from './flows/lease-phases.ts';
 export type { HeldPhase } from './flows/lease-phases.ts';
 export { nextLockFence } from './flows/lock-fence.ts';
 export { readFlow, readFlowHead } from './flows/read-flow.ts';

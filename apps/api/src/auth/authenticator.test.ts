@@ -56,7 +56,7 @@ describe('the authenticator', () => {
     const { authenticate, state, key } = setUp();
     const found = await Promise.all([authenticate(key), authenticate(key), authenticate(key)]);
     await authenticate(key);
-    expect(found[0]).toEqual({ workspace: 'team', role: 'operator', keyId: ID });
+    expect(found[0]).toEqual({ workspace: 'team', role: 'operator', keyId: ID, requestsPerMinute: 60_000 });
     expect(state.lookups).toBe(1);
   });
 
@@ -91,7 +91,7 @@ describe('the authenticator', () => {
   it('takes the bootstrap key for the admin of default without any look-up, and nothing like it', async () => {
     const { authenticator, authenticate, state } = setUp({ adminKey: 'mr_bootstrap-key-of-some-length' });
     const principal = await authenticate('mr_bootstrap-key-of-some-length');
-    expect(principal).toEqual({ workspace: 'default', role: 'admin', keyId: 'bootstrap' });
+    expect(principal).toEqual({ workspace: 'default', role: 'admin', keyId: 'bootstrap', requestsPerMinute: 0 });
     expect(await authenticator.isStillValid(principal)).toBe(true);
     await expect(authenticate('mr_bootstrap-key-of-some-lengtH')).rejects.toMatchObject({ code: 'unauthorized' });
     expect(state.lookups).toBe(0);

@@ -1,6 +1,6 @@
 // Turns a key into a principal: hashed, compared in constant time, looked up at most once per key and few seconds.
 import { timingSafeEqual } from 'node:crypto';
-import { AppError, DEFAULT_WORKSPACE, type Principal } from '@millrace/shared';
+import { AppError, DEFAULT_WORKSPACE, LIMITS, type Principal } from '@millrace/shared';
 import type { Clock } from '@millrace/process';
 import type { StoredKey } from '@millrace/store';
 import { parseApiKey, sha256 } from './api-key.ts';
@@ -19,7 +19,7 @@ export type Authenticator = {
 export type AuthenticatorDeps = {
   /** A key that is neither revoked nor expired. */
   findKey(id: string): Promise<StoredKey | undefined>;
-  /** MILLRACE_ADMIN_KEY: admin of the workspace `default`. */
+  /** MILLRACE_ADMIN_KEY: admin of the workspace `default`, without a limit of requests. */
   adminKey: string | undefined;
   clock: Clock;
 };
@@ -38,7 +38,7 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
   const entries = new Map<string, Entry>();
   const lookups = new Map<string, Promise<StoredKey | undefined>>();
   const adminHash = deps.adminKey === undefined ? undefined : sha256(deps.adminKey);
-  const admin: Principal = { workspace: DEFAULT_WORKSPACE, role: 'admin', keyId: BOOTSTRAP_KEY_ID };
+  const admin: Principal = { workspace: DEFAULT_WORKSPACE, role: 'admin', keyId: BOOTSTRAP_KEY_ID, requestsPerMinute: 0 };
 
   const remember = (id: string, entry: Entry) => {
     entries.delete(id);
@@ -96,7 +96,8 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
 
 function principalOf(key: StoredKey | undefined, secretHash: Buffer, clock: Clock): Principal {
   if (key === undefined || !timingSafeEqual(key.secret_hash, secretHash) || !isInForce(key, clock)) throw new AppError('unauthorized');
-  return { workspace: key.workspace, role: key.role, keyId: key.id };
+  const requestsPerMinute = key.requests_per_minute ?? LIMITS.requestsPerMinute;
+  return { workspace: key.workspace, role: key.role, keyId: key.id, requestsPerMinute };
 }
 
 function isInForce(key: StoredKey | undefined, clock: Clock): boolean {

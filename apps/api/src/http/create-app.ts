@@ -1,6 +1,6 @@
-// Turns routes into an Express application: one layer in front that opens the exchange and finds the caller, one layer per path,
+// Turns routes into an Express application: one layer in front that opens the exchange, finds the caller and counts the request, one layer per path,
 // two at the end for what matched nothing and for what went wrong. No other middleware: every request pays for each.
-import { AppError, type ErrorCode, type Principal } from '@millrace/shared';
+import { AppError, type ErrorCode } from '@millrace/shared';
 import type { Logger } from '@millrace/process';
 import express, {
   type ErrorRequestHandler,
@@ -11,6 +11,7 @@ import express, {
   type Response,
 } from 'express';
 import type { Authenticator } from '../auth/authenticator.ts';
+import type { AdmitRequest } from '../limits/admit-request.ts';
 import { ACCESS_TABLE } from './access-table.ts';
 import { openExchange, type Exchange } from './exchange.ts';
 import { addressFault, bearerOf, findCaller, isApiPath, isCallbackPath, isLoopback } from './find-caller.ts';
@@ -22,6 +23,8 @@ export type AppDeps = {
   /** Applications of others, such as Bull Board, each with its own gate: path -> handler. */
   mounts?: readonly { path: string; handler: RequestHandler }[];
   authenticator: Authenticator;
+  /** Counts a request below /v1 and says in its headers what is left; throws when there is nothing left. */
+  admit: AdmitRequest;
   log: Logger;
   onDone(exchange: Exchange): void;
 };
@@ -55,52 +58,44 @@ function frontLayer(deps: AppDeps): RequestHandler {
   return (request: Request, response: Response, next: NextFunction) => {
     const exchange = openExchange({ req: request, res: response }, deps);
     (response as Response<unknown, Locals>).locals.exchange = exchange;
-    const fault = addressFault(request);
-    if (fault !== undefined) {
-      exchange.fail(fault.error, fault.status);
-      return;
-    }
-    if (!isApiPath(request.url)) next();
-    else if (isCallbackPath(request.url)) requireBearer(exchange, next);
-    else identify(exchange, deps, next);
+    const goOn = () => {
+      const fault = addressFault(request);
+      if (fault === undefined) next();
+      else exchange.fail(fault.error, fault.status);
+    };
+    if (!isApiPath(request.url)) goOn();
+    else if (isCallbackPath(request.url)) requireBearer(exchange, () => settleThen(() => deps.admit(exchange), exchange, goOn));
+    else identify(exchange, deps, () => settleThen(() => deps.admit(exchange), exchange, goOn));
   };
 }
 
 // What the token is good for is found out when it is used.
 function requireBearer(exchange: Exchange, next: () => void): void {
-  try {
-    bearerOf(exchange.req);
-  } catch (error) {
-    exchange.fail(error);
-    return;
-  }
-  next();
+  settleThen(() => void bearerOf(exchange.req), exchange, next);
 }
 
-// Calls `next` in the same turn when the key is known already.
 function identify(exchange: Exchange, deps: Pick<AppDeps, 'authenticator'>, next: () => void): void {
-  try {
-    const found = findCaller(exchange.req, deps.authenticator);
-    if (found instanceof Promise) {
-      void awaitCaller(found, exchange, next);
-      return;
-    }
-    exchange.principal = found;
-  } catch (error) {
-    exchange.fail(error);
-    return;
-  }
-  next();
+  const find = () => findCaller(exchange.req, deps.authenticator);
+  settleThen(find, exchange, (principal) => {
+    exchange.principal = principal;
+    next();
+  });
 }
 
-async function awaitCaller(found: Promise<Principal>, exchange: Exchange, next: () => void): Promise<void> {
-  try {
-    exchange.principal = await found;
-  } catch (error) {
+// Goes on in the same turn when there is nothing to wait for: most keys are known already. What is thrown is the answer.
+function settleThen<T>(step: () => T | Promise<T>, exchange: Exchange, goOn: (result: T) => void): void {
+  const refuse = (error: unknown) => {
     exchange.fail(error);
+  };
+  let result: T | Promise<T>;
+  try {
+    result = step();
+  } catch (error) {
+    refuse(error);
     return;
   }
-  next();
+  if (result instanceof Promise) result.then(goOn, refuse);
+  else goOn(result);
 }
 
 function pathLayer(routes: readonly Route[], deps: AppDeps): RequestHandler {

@@ -110,7 +110,7 @@ export class AttemptParts {
         running.stop('lease-lost');
       },
     });
-    return (this.#steps = { run: (name, fn) => suspension.track(() => plain.run(name, fn)) });
+    return (this.#steps = { ...plain, run: (name, fn) => suspension.track(() => plain.run(name, fn)) });
   }
 
   get waits(): PhaseWaits {
@@ -119,11 +119,12 @@ export class AttemptParts {
   }
 
   get children(): PhaseChildren {
-    const { running, suspension } = this;
+    const { running, steps, suspension } = this;
     return (this.#children ??= createPhaseChildren({
       ...this.deps,
       phase: running.phase,
       suspension,
+      steps,
       onFenced: () => {
         running.stop('lease-lost');
       },
