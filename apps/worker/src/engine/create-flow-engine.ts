@@ -13,7 +13,6 @@ import type { EventPublisher } from './event-publisher.ts';
 import { createCodeHolder } from './code-holder.ts';
 import { createHttpPhases, type HttpSettings } from './http/http-phases.ts';
 import type { RunIsolated } from './isolated-run.ts';
-import { createIsolation, type Isolation } from './isolation.ts';
 import { createLeaseKeeper } from './lease-keeper.ts';
 import { createPhaseClaims } from './phase-claims.ts';
 import { createPhaseCommits } from './phase-commits.ts';
@@ -48,8 +47,6 @@ export type FlowEngineDeps = {
 
 export type FlowEngine = {
   readonly running: RunningPhases;
-  /** Other work of this process enters here too, so that a suspect can be alone. */
-  readonly isolation: Isolation;
   readonly consumer: JobConsumer;
   readonly leaseKeeper: Loop;
   /**
@@ -74,14 +71,12 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
   });
   const claims = createPhaseClaims({ ...deps, leaseMs: LEASE_MS });
   const commits = createPhaseCommits({ ...deps, leaseMs: LEASE_MS });
-  const isolation = createIsolation(deps);
   const services = createContextServices(deps);
   const runner = createPhaseRunner({
     ...deps,
     claims,
     commits,
     running,
-    isolation,
     services,
     definitions: createPhaseDefinitions(deps.registry, createHttpPhases({ ...deps, commits })),
     holdForCode: createCodeHolder(deps),
@@ -110,7 +105,6 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
   };
   return {
     running,
-    isolation,
     consumer,
     leaseKeeper,
     drain: async (deadlineMs) => {

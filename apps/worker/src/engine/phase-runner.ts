@@ -43,8 +43,6 @@ export function createPhaseRunner(deps: PhaseRunnerDeps): PhaseRunner {
       mayGoOn = false;
     },
     handle: async (job) => {
-      const leave = deps.isolation.enter();
-      if (leave === null) return { kind: 'later', delayMs: UNAVAILABLE_RETRY_MS * (0.5 + deps.random()) };
       const claimedAtMs = deps.clock.monotonicMs();
       try {
         const claim = await deps.claims.claim(job);
@@ -58,7 +56,6 @@ export function createPhaseRunner(deps: PhaseRunnerDeps): PhaseRunner {
         return { kind: 'later', delayMs: UNAVAILABLE_RETRY_MS * (0.5 + deps.random()) };
       } finally {
         deps.claims.unlock(job.id);
-        leave();
       }
     },
   };
