@@ -124,7 +124,7 @@ export { deleteEndedPauses, EVERYBODY, listQueuePauses, pauseQueue, resumeQueue 
 export type { QueuePause } from './queues/pause-queue.ts';
 export { addQueueMinutes, deleteOldMinutes, RATE_MINUTES, readQueueRate } from './queues/queue-minutes.ts';
 export type { QueueMinute } from './queues/queue-minutes.ts';
-export { holdForCode, releaseForCode, renewAbsent } from './workers/absent-code.ts';
+export { codeKeys, noteAbsent, releaseForCode, renewAbsent } from './workers/absent-code.ts';
 export { announceWorker, deleteDeadWorkers, removeWorker } from './workers/announce-worker.ts';
 export type { HeldDefinition, WorkerAnnouncement } from './workers/announce-worker.ts';
 export { listWorkers } from './workers/list-workers.ts';

@@ -25,8 +25,6 @@ export type PhaseRunnerDeps = ContextDeps & {
   /** In [0, 1), for jitter. */
   random(): number;
   onEnd(end: { phase: ClaimedPhase; outcome: PhaseOutcome['kind']; committed: boolean }): void;
-  /** Holds a phase until a worker with its code is alive. False when one is, or when it could not be held: then it goes back to the queue. */
-  holdForCode(phase: ClaimedPhase, reason: string): Promise<boolean>;
 };
 
 export type Attempt = {

@@ -10,7 +10,7 @@ import { createCancelReceipts } from './cancel-receipts.ts';
 import { createContextServices } from './context/context-services.ts';
 import type { ContextDeps } from './context/create-context.ts';
 import type { EventPublisher } from './event-publisher.ts';
-import { createCodeHolder } from './code-holder.ts';
+import { createDirectDeliveries, type DirectDeliveries } from './direct-deliveries.ts';
 import { createHttpPhases, type HttpSettings } from './http/http-phases.ts';
 import type { RunIsolated } from './isolated-run.ts';
 import { createLeaseKeeper } from './lease-keeper.ts';
@@ -48,6 +48,7 @@ export type FlowEngineDeps = {
 export type FlowEngine = {
   readonly running: RunningPhases;
   readonly consumer: JobConsumer;
+  readonly direct: DirectDeliveries;
   readonly leaseKeeper: Loop;
   /**
    * Ends all work by the deadline at no cost of attempts: takes nothing new, lets what runs finish for the first half, then aborts
@@ -79,7 +80,6 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
     running,
     services,
     definitions: createPhaseDefinitions(deps.registry, createHttpPhases({ ...deps, commits })),
-    holdForCode: createCodeHolder(deps),
     random: Math.random,
     onEnd: (end) => {
       if (!end.committed) running.refused(end.phase);
@@ -87,10 +87,11 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
     },
   });
   const consumer = createJobConsumer({ ...deps.queue, queue: 'flow-phase', concurrency: deps.concurrency, handle: runner.handle });
+  const direct = createDirectDeliveries({ ...deps, queuedCount: consumer.activeCount, deliver: runner.handleDirectly });
   const leaseKeeper = createLeaseKeeper({ ...deps, lockOf: claims.lockOf, running, leaseMs: LEASE_MS });
   const idleWithin = async (timeoutMs: number) => {
     const endAt = deps.clock.monotonicMs() + timeoutMs;
-    while (consumer.activeCount() > 0 && deps.clock.monotonicMs() < endAt) await delay(DRAIN_CHECK_MS);
+    while (consumer.activeCount() + direct.activeCount() > 0 && deps.clock.monotonicMs() < endAt) await delay(DRAIN_CHECK_MS);
   };
   const giveBack = async () => {
     const left = running.list();
@@ -106,9 +107,11 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
   return {
     running,
     consumer,
+    direct,
     leaseKeeper,
     drain: async (deadlineMs) => {
       consumer.pause();
+      direct.close();
       runner.stopGoingOn();
       await idleWithin(deadlineMs / 2);
       running.stopAll('shutdown');

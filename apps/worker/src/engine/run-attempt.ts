@@ -11,6 +11,7 @@ import type { FoundPhase } from './phase-definitions.ts';
 import { runHandler } from './run-handler.ts';
 import type { RunningPhase } from './running-phases.ts';
 
+/** The flow is known in this version, and still its phase is not: whoever has the right code may be another worker. */
 const UNKNOWN_CODE_RETRY_MS = 10_000;
 
 export async function runAttempt(deps: PhaseRunnerDeps, attempt: Attempt): Promise<AttemptEnd> {
@@ -18,20 +19,13 @@ export async function runAttempt(deps: PhaseRunnerDeps, attempt: Attempt): Promi
   const running = deps.running.add(phase, attempt);
   try {
     const found = findDefinition(deps, phase);
-    if (found.kind === 'unknown') return await leaveToOthers(deps, phase, found.reason);
+    if (found.kind === 'unknown')
+      return await interruptAttempt(deps, phase, { kind: 'interrupted', reason: found.reason, delayMs: UNKNOWN_CODE_RETRY_MS });
     if (found.kind === 'broken') return await writeEnd(deps, { running, retry: DEFAULT_RETRY, outcome: found.outcome });
     return await runFound(deps, { running, found, goesOn: attempt.goesOn });
   } finally {
     deps.running.remove(running);
   }
-}
-
-// Another worker may know it. When none does, it must not go round and round between those that don't.
-async function leaveToOthers(deps: PhaseRunnerDeps, phase: ClaimedPhase, reason: string): Promise<AttemptEnd> {
-  if (reason === 'unknown-phase' || !(await deps.holdForCode(phase, reason)))
-    return interruptAttempt(deps, phase, { kind: 'interrupted', reason, delayMs: UNKNOWN_CODE_RETRY_MS });
-  deps.onEnd({ phase, outcome: 'interrupted', committed: true });
-  return { outcome: { kind: 'finished' }, next: null };
 }
 
 type Found = FoundPhase & { kind: 'found' };

@@ -9,7 +9,6 @@ import { importedOpener } from '../imports/imported-opener.ts';
 import { createPhaseImports } from '../imports/phase-imports.ts';
 import type { PhaseRunnerDeps } from '../engine/attempt.ts';
 import { createContextServices } from '../engine/context/context-services.ts';
-import { createCodeHolder } from '../engine/code-holder.ts';
 import { createHttpPhases } from '../engine/http/http-phases.ts';
 import type { PhaseClaims } from '../engine/phase-claims.ts';
 import { createPhaseCommits, type PhaseCommits } from '../engine/phase-commits.ts';
@@ -100,7 +99,6 @@ function runnerDeps({
     log,
     workerId,
     claims: alreadyClaimed(task),
-    holdForCode: createCodeHolder({ ...connections, log, workerId }),
     definitions: withoutHardLimit(createPhaseDefinitions(registry, http)),
     planner: createFlowPlanner(registry),
     openImported: importedOpener(connections.database),

@@ -2,6 +2,7 @@
 import { groupIdOf, jobIdOf, type JobRef } from '@millrace/shared';
 import type pg from 'pg';
 import type { LoggedEvent } from '../events/logged-event.ts';
+import type { HeldDefinition } from '../workers/announce-worker.ts';
 import { idBounds } from './id-bounds.ts';
 import { isQueuePaused } from './readiness.ts';
 
@@ -38,7 +39,11 @@ export type ClaimResult =
   /** Someone's lease is still alive, or the phase may not start yet. */
   | { kind: 'not-yet'; untilMs: number };
 
-export type ClaimOutcome = { results: ClaimResult[]; events: LoggedEvent[] };
+/** `absent`: definitions of phases that were not claimed because the worker lacks their code. They are held from now on: say so with noteAbsent. */
+export type ClaimOutcome = { results: ClaimResult[]; events: LoggedEvent[]; absent: HeldDefinition[] };
+
+/** `holds`: definitions that the worker can run, as codeKeys makes it. Absent: all. */
+export type ClaimLease = { worker: string; leaseMs: number; holds?: string };
 
 /** A batch of claims is one answer of the server: what each may bring is bounded, so that all together stay far below the longest string there can be. */
 export const OUTPUTS_WITH_CLAIM_BYTES_MAX = 262_144;
@@ -47,18 +52,21 @@ const CLAIM = `
 WITH asked AS (
   SELECT * FROM unnest($1::uuid[], $2::int[], $3::uuid[]) AS a (id, generation, flow_id)
 ), locked AS (
-  SELECT id, workspace, name, version, run, status, input, created_by, timeout_ms, ${isQueuePaused('workspace')} AS queue_paused FROM millrace.flows
+  SELECT id, workspace, name, version, run, status, input, created_by, timeout_ms, ${isQueuePaused('workspace')} AS queue_paused,
+    $8::jsonb IS NULL OR $8::jsonb ? (name || '@' || version) AS known FROM millrace.flows
   WHERE id = ANY($3) AND id BETWEEN $6::uuid AND $7::uuid ORDER BY id FOR UPDATE
 ), parked AS (
   UPDATE millrace.phases p
-  SET status = 'queued', generation = p.generation + 1, dispatched = false, due_at = NULL, held = CASE WHEN f.status = 'paused' THEN 'pause' END
-  FROM asked a JOIN locked f ON f.id = a.flow_id AND (f.status = 'paused' OR f.queue_paused)
+  SET status = 'queued', generation = p.generation + 1, dispatched = false, due_at = NULL,
+      held = CASE WHEN f.status = 'paused' THEN 'pause' WHEN NOT f.queue_paused THEN 'worker' END
+  FROM asked a JOIN locked f ON f.id = a.flow_id AND (f.status = 'paused' OR f.queue_paused OR NOT f.known)
   WHERE p.id = a.id AND p.id = ANY($1) AND p.id BETWEEN $6::uuid AND $7::uuid AND p.generation = a.generation AND p.status IN ('queued', 'retrying')
+  RETURNING p.flow_id, p.held
 ), claimed AS (
   UPDATE millrace.phases p
   SET status = 'running', fence = p.fence + 1, lease_owner = $4, due_at = now() + $5::int * interval '1 millisecond', dispatched = true,
       alone = false, awaits = NULL, started_at = clock_timestamp(), error = NULL
-  FROM asked a JOIN locked f ON f.id = a.flow_id AND f.status IN ('queued', 'running', 'waiting') AND NOT f.queue_paused
+  FROM asked a JOIN locked f ON f.id = a.flow_id AND f.status IN ('queued', 'running', 'waiting') AND NOT f.queue_paused AND f.known
   WHERE p.id = a.id AND p.id = ANY($1) AND p.id BETWEEN $6::uuid AND $7::uuid AND p.generation = a.generation
     AND (p.status = 'queued' OR (p.status = 'retrying' AND p.due_at <= now() + interval '1 second'))
   RETURNING p.id, p.generation, p.flow_id, p.name, p.fence, p.attempts, p.attempt_max, p.priority, p.crashes, p.interrupted_at, p.needs, p.started_at
@@ -83,6 +91,7 @@ WITH asked AS (
   SELECT flow_id, seq, workspace, type, phase, statement_timestamp(), data FROM news
 )
 SELECT to_json(statement_timestamp()) AS at,
+       (SELECT json_agg(DISTINCT jsonb_build_object('name', f.name, 'version', f.version)) FROM parked p JOIN locked f ON f.id = p.flow_id WHERE p.held = 'worker') AS absent,
        (SELECT coalesce(json_agg(json_build_array(f.id, f.workspace, l.name, l.version, l.run, l.created_by, l.input, f.seq_last - f.count, f.started)), '[]')
         FROM flows f JOIN locked l ON l.id = f.id) AS flows,
        (SELECT coalesce(json_agg(json_build_array(c.id, c.generation, c.name, c.priority, c.fence, c.attempts + 1, c.attempt_max, c.crashes, c.interrupted_at,
@@ -103,11 +112,7 @@ WHERE p.id = ANY($1::uuid[]) AND f.status IN ('queued', 'running', 'waiting')
  * Claims phases for `worker` with a lease of `leaseMs`. Answers one result per delivery in order, and the events it wrote.
  * Flow rows are locked in id order before anything else, as every statement that changes flows does: that is what keeps them from deadlocking.
  */
-export async function claimPhases(
-  hot: pg.Pool,
-  deliveries: readonly JobRef[],
-  lease: { worker: string; leaseMs: number },
-): Promise<ClaimOutcome> {
+export async function claimPhases(hot: pg.Pool, deliveries: readonly JobRef[], lease: ClaimLease): Promise<ClaimOutcome> {
   const result = await hot.query<ClaimedRows>({
     name: 'claim-phases',
     text: CLAIM,
@@ -118,6 +123,7 @@ export async function claimPhases(
       lease.worker,
       lease.leaseMs,
       ...idBounds(deliveries.map((job) => job.id)),
+      lease.holds ?? null,
     ],
   });
   const rows = result.rows[0];
@@ -130,10 +136,11 @@ export async function claimPhases(
   return {
     results: deliveries.map((job, index) => toResult(phases[index], waits.get(jobIdOf(job)))),
     events: eventsOf(rows, lease.worker),
+    absent: rows.absent ?? [],
   };
 }
 
-type ClaimedRows = { at: string; flows: FlowRow[]; claimed: PhaseRow[] };
+type ClaimedRows = { at: string; absent: HeldDefinition[] | null; flows: FlowRow[]; claimed: PhaseRow[] };
 type FlowRow = [
   id: string,
   workspace: string,
