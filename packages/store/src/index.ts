@@ -51,7 +51,7 @@ export { nextLockFence } from './flows/lock-fence.ts';
 export { readFlow, readFlowHead } from './flows/read-flow.ts';
 export type { FlowSnapshot, StoredCancellation, StoredFlow, StoredPhase } from './flows/read-flow.ts';
 export { OUTPUTS_BYTES_MAX, readOutputs } from './flows/read-outputs.ts';
-export { isCondemned, markAlone, quarantinePhase, SUSPECT_CRASHES } from './flows/quarantine.ts';
+export { isCondemned, markAlone, quarantinePhase, SUSPECT_CRASHES, type DeadlyPhase } from './flows/quarantine.ts';
 export { releasePhases } from './flows/release-phases.ts';
 export type { PhaseRelease, ReleaseOutcome } from './flows/release-phases.ts';
 export { rerunPhase, type RerunOutcome } from './flows/rerun-phase.ts';
@@ -124,7 +124,7 @@ export { deleteEndedPauses, EVERYBODY, listQueuePauses, pauseQueue, resumeQueue 
 export type { QueuePause } from './queues/pause-queue.ts';
 export { addQueueMinutes, deleteOldMinutes, RATE_MINUTES, readQueueRate } from './queues/queue-minutes.ts';
 export type { QueueMinute } from './queues/queue-minutes.ts';
-export { holdForCode, releaseForCode, renewAbsent } from './workers/absent-code.ts';
+export { codeKeys, noteAbsent, releaseForCode, renewAbsent } from './workers/absent-code.ts';
 export { announceWorker, deleteDeadWorkers, removeWorker } from './workers/announce-worker.ts';
 export type { HeldDefinition, WorkerAnnouncement } from './workers/announce-worker.ts';
 export { listWorkers } from './workers/list-workers.ts';

@@ -127,6 +127,15 @@ function giveBack(deps: PhaseRunnerDeps, phase: ClaimedPhase): void {
     });
 }
 
+/** Its own process has died under it, after others had: it is not tried again. */
+export async function quarantine(deps: PhaseRunnerDeps, phase: ClaimedPhase, how: string): Promise<AttemptEnd> {
+  const seen = { worker: deps.workerId, how };
+  const committed = await deps.commits.quarantine({ id: phase.id, fence: phase.fence, crashes: phase.crashes, seen });
+  deps.log.error({ flowId: phase.flowId, phase: phase.name, how }, 'a phase is quarantined: its process died under it again and again');
+  deps.onEnd({ phase, outcome: 'failed', committed });
+  return committed ? { outcome: { kind: 'failed', message: `its process died: ${how}` }, next: null } : FINISHED;
+}
+
 type FailedAttempt = { phase: ClaimedPhase; retry: RetryPolicy; outcome: PhaseOutcome & { kind: 'failed' } };
 
 async function failAttempt(deps: PhaseRunnerDeps, { phase, retry, outcome }: FailedAttempt): Promise<AttemptEnd> {

@@ -9,6 +9,7 @@ import {
   failPhase,
   isDataFault,
   isTransient,
+  quarantinePhase,
   releasePhases,
   suspendPhases,
 } from '@millrace/store';
@@ -17,6 +18,8 @@ import type {
   CompletionOutcome,
   ContinuedPhase,
   Database,
+  DeadlyPhase,
+  FailureOutcome,
   PhaseCompletion,
   PhaseFailure,
   PhaseRelease,
@@ -32,6 +35,8 @@ export type PhaseCommits = {
   completeWithin(client: Queryable, completion: PhaseCompletion): Promise<CompletionOutcome>;
   announce(outcome: CompletionOutcome): void;
   fail(failure: PhaseFailure): Promise<boolean>;
+  /** Fails it for good, because its process dies under it. */
+  quarantine(deadly: DeadlyPhase): Promise<boolean>;
   release(release: PhaseRelease): Promise<boolean>;
   /** False when the fence refused it. */
   suspend(suspension: PhaseSuspension): Promise<boolean>;
@@ -95,16 +100,18 @@ export function createPhaseCommits(deps: PhaseCommitsDeps): PhaseCommits {
       return outcome.suspended;
     },
   });
+  const failing = async (send: () => Promise<FailureOutcome>) => {
+    const outcome = await throughOutage(send);
+    deps.publisher.publish(outcome.events);
+    if (outcome.events.some((event) => isEndEvent(event.type))) deps.onFreed({ children: true, admissions: true });
+    return outcome.committed;
+  };
   return {
     complete: (completion) => completions.add(completion),
     completeWithin: (client, completion) => completePhases(client, [completion], { dispatch: true, leaseMs: deps.leaseMs }),
     announce,
-    fail: async (failure) => {
-      const outcome = await throughOutage(() => failPhase(deps.database, failure));
-      deps.publisher.publish(outcome.events);
-      if (outcome.events.some((event) => isEndEvent(event.type))) deps.onFreed({ children: true, admissions: true });
-      return outcome.committed;
-    },
+    fail: (failure) => failing(() => failPhase(deps.database, failure)),
+    quarantine: (deadly) => failing(() => quarantinePhase(deps.database, deadly)),
     release: (release) => releases.add(release),
     suspend: (suspension) => suspensions.add(suspension),
     awaitCallback: async (wait) => {

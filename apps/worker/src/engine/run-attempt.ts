@@ -3,7 +3,7 @@ import { deepFreeze, DEFAULT_RETRY, type RetryPolicy } from '@millrace/shared';
 import { PermanentError, type RunDefinition } from '@millrace/sdk';
 import { asAppError, markAlone, OUTPUTS_BYTES_MAX, readOutputs, SUSPECT_CRASHES, type ClaimedPhase } from '@millrace/store';
 import type { Attempt, AttemptEnd, EndingAttempt, PhaseRunnerDeps } from './attempt.ts';
-import { interruptAttempt, writeCompleted, writeEnd } from './attempt-endings.ts';
+import { interruptAttempt, quarantine, writeCompleted, writeEnd } from './attempt-endings.ts';
 import { createContext, type AttemptContext } from './context/create-context.ts';
 import { isIsolated, type RunIsolated } from './isolated-run.ts';
 import { outcomeOfThrown, type PhaseOutcome } from './outcome.ts';
@@ -11,7 +11,7 @@ import type { FoundPhase } from './phase-definitions.ts';
 import { runHandler } from './run-handler.ts';
 import type { RunningPhase } from './running-phases.ts';
 
-const ALONE_RETRY_MS = 5_000;
+/** The flow is known in this version, and still its phase is not: whoever has the right code may be another worker. */
 const UNKNOWN_CODE_RETRY_MS = 10_000;
 
 export async function runAttempt(deps: PhaseRunnerDeps, attempt: Attempt): Promise<AttemptEnd> {
@@ -19,21 +19,13 @@ export async function runAttempt(deps: PhaseRunnerDeps, attempt: Attempt): Promi
   const running = deps.running.add(phase, attempt);
   try {
     const found = findDefinition(deps, phase);
-    if (found.kind === 'unknown') return await leaveToOthers(deps, phase, found.reason);
+    if (found.kind === 'unknown')
+      return await interruptAttempt(deps, phase, { kind: 'interrupted', reason: found.reason, delayMs: UNKNOWN_CODE_RETRY_MS });
     if (found.kind === 'broken') return await writeEnd(deps, { running, retry: DEFAULT_RETRY, outcome: found.outcome });
-    const started = { running, found, goesOn: attempt.goesOn };
-    return phase.crashes < SUSPECT_CRASHES ? await runFound(deps, started) : await runSuspect(deps, started);
+    return await runFound(deps, { running, found, goesOn: attempt.goesOn });
   } finally {
     deps.running.remove(running);
   }
-}
-
-// Another worker may know it. When none does, it must not go round and round between those that don't.
-async function leaveToOthers(deps: PhaseRunnerDeps, phase: ClaimedPhase, reason: string): Promise<AttemptEnd> {
-  if (reason === 'unknown-phase' || !(await deps.holdForCode(phase, reason)))
-    return interruptAttempt(deps, phase, { kind: 'interrupted', reason, delayMs: UNKNOWN_CODE_RETRY_MS });
-  deps.onEnd({ phase, outcome: 'interrupted', committed: true });
-  return { outcome: { kind: 'finished' }, next: null };
 }
 
 type Found = FoundPhase & { kind: 'found' };
@@ -49,7 +41,8 @@ function findDefinition(deps: PhaseRunnerDeps, phase: ClaimedPhase): FoundPhase 
 }
 
 async function runFound(deps: PhaseRunnerDeps, { running, found, goesOn }: StartedAttempt): Promise<AttemptEnd> {
-  if (deps.runIsolated !== undefined && isIsolated(found.definition)) return runElsewhere(deps, deps.runIsolated, { running, found });
+  const runsElsewhere = isIsolated(found.definition) || isSuspect(running.phase);
+  if (deps.runIsolated !== undefined && runsElsewhere) return runElsewhere(deps, deps.runIsolated, { running, found });
   // Small results came with the claim; large ones are read for the one phase that needs them.
   const own = running.phase.outputs;
   const needed = own === null ? await readNeeded(deps, running.phase) : { kind: 'read' as const, outputs: own };
@@ -75,7 +68,9 @@ async function runElsewhere(
   { running, found }: Pick<StartedAttempt, 'running' | 'found'>,
 ): Promise<AttemptEnd> {
   const { phase } = running;
+  if (isSuspect(phase)) await markAlone(deps.database.main, phase);
   const end = await runIsolated(running, found.definition);
+  if (end.kind === 'gone' && end.crash !== undefined && !isIsolated(found.definition)) return quarantine(deps, phase, end.crash);
   if (end.kind === 'gone') return writeEnd(deps, { running, retry: retryOf(phase, found), outcome: end.outcome });
   deps.onEnd({ phase, outcome: end.outcome, committed: end.committed });
   return { outcome: end.delivery, next: null };
@@ -85,16 +80,9 @@ function retryOf(phase: ClaimedPhase, { definition }: Found): RetryPolicy {
   return { attempts: phase.attemptMax, backoff: definition.retry?.backoff ?? DEFAULT_RETRY.backoff };
 }
 
-// Processes have died while this phase ran in them. It may be innocent: it gets another try with nothing beside it, which will show.
-async function runSuspect(deps: PhaseRunnerDeps, started: StartedAttempt): Promise<AttemptEnd> {
-  const { phase } = started.running;
-  const ended = await deps.isolation.runAlone(async () => {
-    await markAlone(deps.database.main, phase);
-    return runFound(deps, started);
-  });
-  return ended === 'busy'
-    ? interruptAttempt(deps, phase, { kind: 'interrupted', reason: 'must-run-alone', delayMs: ALONE_RETRY_MS })
-    : ended;
+// Processes have died while this phase ran in them. It may be innocent: a process of its own will show, and costs nobody else anything.
+function isSuspect(phase: ClaimedPhase): boolean {
+  return phase.crashes >= SUSPECT_CRASHES;
 }
 
 async function readNeeded(

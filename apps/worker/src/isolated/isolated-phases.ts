@@ -109,7 +109,7 @@ async function attend(deps: IsolatedPhasesDeps, { running, limits, child }: Atte
     const end = await child.end;
     if ('type' in end) return { kind: 'reported', outcome: end.outcome, committed: end.committed, delivery: end.delivery };
     if (killed !== undefined) running.leave('killed');
-    return { kind: 'gone', outcome: outcomeOfDeath(end, killed, running) };
+    return { kind: 'gone', outcome: outcomeOfDeath(end, killed, running), ...crashOf(end, killed, running) };
   } finally {
     for (const timer of timers) clearTimeout(timer);
   }
@@ -122,11 +122,14 @@ function outcomeOfDeath(death: Death, killed: Killed | undefined, running: Runni
   if (killed === 'hard-timeout') return { kind: 'failed', error: timeoutError('hard-timeout'), permanent: false };
   const stopped = running.stopReason();
   if (stopped !== undefined) return outcomeOfThrown(undefined, stopped);
-  if (!death.wasBorn) return later('no-process', NO_PROCESS_RETRY_MS);
-  return outcomeOfThrown(
-    new ProcessExited(killed === 'late-start' ? `it had not begun after ${START_MS / 1_000} s` : describe(death)),
-    undefined,
-  );
+  // A machine that is too busy to start a process says nothing about the handler.
+  if (!death.wasBorn || killed === 'late-start') return later('no-process', NO_PROCESS_RETRY_MS);
+  return outcomeOfThrown(new ProcessExited(describe(death)), undefined);
+}
+
+function crashOf(death: Death, killed: Killed | undefined, running: RunningPhase): { crash?: string } {
+  const isItsOwn = death.hasBegun && killed === undefined && running.stopReason() === undefined;
+  return isItsOwn ? { crash: describe(death) } : {};
 }
 
 /** The process ended before the phase did. Costs an attempt, whatever was the reason: it may be the handler's own doing, and mostly is. */

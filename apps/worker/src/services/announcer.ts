@@ -1,16 +1,8 @@
-// Tells everybody that this worker is alive: what it can run, how busy it is, and what ended in it since the last time. With its announcement
-// it also lets go the phases that waited for its code. Its row goes with it; a worker that dies falls silent instead.
+// Tells everybody that this worker is alive: what it can run, how busy it is, and what ended in it since the last time. Its row goes with it; a
+// worker that dies falls silent instead.
 import { createLoop, type Logger, type Loop } from '@millrace/process';
 import type { QueueName } from '@millrace/shared';
-import {
-  addQueueMinutes,
-  announceWorker,
-  releaseForCode,
-  removeWorker,
-  type Database,
-  type HeldDefinition,
-  type QueueMinute,
-} from '@millrace/store';
+import { addQueueMinutes, announceWorker, removeWorker, type Database, type HeldDefinition, type QueueMinute } from '@millrace/store';
 
 export type Announcer = Loop & {
   /** From now on it announces that it takes nothing new, first of all at once. Never fails. */
@@ -39,7 +31,6 @@ export type AnnouncerDeps = {
 
 /** A third of the time after which a silent worker counts as dead. */
 const INTERVAL_MS = 5_000;
-const RELEASE_MAX = 500;
 /** Workspaces and minutes that are kept while PostgreSQL is away; what comes on top is not counted. */
 const MINUTES_MAX = 10_000;
 
@@ -55,8 +46,7 @@ export function createAnnouncer(deps: AnnouncerDeps): Announcer {
     runOnce: async () => {
       await announce();
       await report(deps, minutes);
-      if (stopping) return 'idle';
-      return (await releaseForCode(deps.database, deps.worker.definitions, RELEASE_MAX)) >= RELEASE_MAX ? 'again' : 'idle';
+      return 'idle';
     },
   });
   return {

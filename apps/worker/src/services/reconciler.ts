@@ -97,8 +97,8 @@ async function recoverLost({ database, publisher, dispatch, log }: ReconcilerDep
   if (expired.length === 0) return 0;
   const [condemned, lost] = [expired.filter(isCondemned), expired.filter((one) => !isCondemned(one))];
   for (const one of condemned) {
-    publisher.publish((await quarantinePhase(database, one)).events);
-    log.error({ phaseId: one.id }, 'a phase is quarantined: its process died under it three times');
+    publisher.publish((await quarantinePhase(database, { ...one, seen: null })).events);
+    log.error({ phaseId: one.id, crashes: one.crashes + 1 }, 'a phase is quarantined: its workers died under it');
   }
   const outcome = await releasePhases(
     database.hot,

@@ -74,7 +74,7 @@ SELECT count(*)::int AS count FROM released`,
   return result.rows[0]?.count ?? 0;
 }
 
-/** `crashes` before this one; `alone`: nothing ran beside it in its process. */
+/** `crashes` before this one; `alone`: it ran in a process of its own. */
 export type LostClaim = { id: string; fence: number; crashes: number; alone: boolean };
 
 /** Running phases whose lease has run out: their fence names the claim that is to be declared lost. */

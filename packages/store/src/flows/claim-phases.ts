@@ -2,6 +2,7 @@
 import { groupIdOf, jobIdOf, type JobRef } from '@millrace/shared';
 import type pg from 'pg';
 import { eventsOfRun, type EventSubject, type LoggedEvent } from '../events/logged-event.ts';
+import type { HeldDefinition } from '../workers/announce-worker.ts';
 import { idBounds } from './id-bounds.ts';
 import { isQueuePaused } from './readiness.ts';
 
@@ -38,8 +39,14 @@ export type ClaimResult =
   /** Someone's lease is still alive, or the phase may not start yet. */
   | { kind: 'not-yet'; untilMs: number };
 
-/** `subjects`: the flows that have new events. `events` are made anew each time they are asked for. */
-export type ClaimOutcome = { results: ClaimResult[]; subjects: EventSubject[]; readonly events: LoggedEvent[] };
+/**
+ * `subjects`: the flows that have new events. `events` are made anew each time they are asked for.
+ * `absent`: definitions of phases that were not claimed because the worker lacks their code. They are held from now on: say so with noteAbsent.
+ */
+export type ClaimOutcome = { results: ClaimResult[]; subjects: EventSubject[]; readonly events: LoggedEvent[]; absent: HeldDefinition[] };
+
+/** `holds`: definitions that the worker can run, as codeKeys makes it. Absent: all. */
+export type ClaimLease = { worker: string; leaseMs: number; holds?: string };
 
 /** A batch of claims is one answer of the server: what each may bring is bounded, so that all together stay far below the longest string there can be. */
 export const OUTPUTS_WITH_CLAIM_BYTES_MAX = 262_144;
@@ -53,18 +60,21 @@ const CLAIM = `
 WITH asked AS (
   SELECT * FROM unnest($1::uuid[], $2::int[], $3::uuid[]) AS a (id, generation, flow_id)
 ), locked AS (
-  SELECT id, status, timeout_ms, ${isQueuePaused('workspace')} AS queue_paused FROM millrace.flows
+  SELECT id, name, version, status, timeout_ms, ${isQueuePaused('workspace')} AS queue_paused,
+    $8::jsonb IS NULL OR $8::jsonb ? (name || '@' || version) AS known FROM millrace.flows
   WHERE id = ANY($3) AND id BETWEEN $6::uuid AND $7::uuid ORDER BY id FOR UPDATE
 ), parked AS (
   UPDATE millrace.phases p
-  SET status = 'queued', generation = p.generation + 1, dispatched = false, due_at = NULL, held = CASE WHEN f.status = 'paused' THEN 'pause' END
-  FROM asked a JOIN locked f ON f.id = a.flow_id AND (f.status = 'paused' OR f.queue_paused)
+  SET status = 'queued', generation = p.generation + 1, dispatched = false, due_at = NULL,
+      held = CASE WHEN f.status = 'paused' THEN 'pause' WHEN NOT f.queue_paused THEN 'worker' END
+  FROM asked a JOIN locked f ON f.id = a.flow_id AND (f.status = 'paused' OR f.queue_paused OR NOT f.known)
   WHERE p.id = a.id AND p.id = ANY($1) AND p.id BETWEEN $6::uuid AND $7::uuid AND p.generation = a.generation AND p.status IN ('queued', 'retrying')
+  RETURNING p.flow_id, p.held
 ), claimed AS (
   UPDATE millrace.phases p
   SET status = 'running', fence = p.fence + 1, lease_owner = $4, due_at = now() + $5::int * interval '1 millisecond', dispatched = true,
       alone = false, awaits = NULL, started_at = clock_timestamp(), error = NULL
-  FROM asked a JOIN locked f ON f.id = a.flow_id AND f.status IN ('queued', 'running', 'waiting') AND NOT f.queue_paused
+  FROM asked a JOIN locked f ON f.id = a.flow_id AND f.status IN ('queued', 'running', 'waiting') AND NOT f.queue_paused AND f.known
   WHERE p.id = a.id AND p.id = ANY($1) AND p.id BETWEEN $6::uuid AND $7::uuid AND p.generation = a.generation
     AND (p.status = 'queued' OR (p.status = 'retrying' AND p.due_at <= now() + interval '1 second'))
   RETURNING p.id, p.generation, p.flow_id, p.name, p.fence, p.attempts, p.attempt_max, p.priority, p.crashes, p.interrupted_at, p.needs, p.started_at
@@ -87,7 +97,10 @@ WITH asked AS (
   INSERT INTO millrace.event_log (subject_id, at, seq, workspace, entries)
   SELECT id, statement_timestamp(), seq_last, workspace, entries::json FROM flows
 )
-SELECT id, workspace, name, version, run, created_by AS "createdBy", input, seq_last AS seq, (SELECT to_json(statement_timestamp())#>>'{}') AS at, entries, phases FROM flows`;
+SELECT id, workspace, name, version, run, created_by AS "createdBy", input, seq_last AS seq, (SELECT to_json(statement_timestamp())#>>'{}') AS at, entries, phases FROM flows
+UNION ALL
+SELECT NULL, NULL, name, version, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM (SELECT DISTINCT f.name, f.version FROM parked p JOIN locked f ON f.id = p.flow_id WHERE p.held = 'worker') a`;
 
 // Told apart only for the few that were not claimed. Running and retrying phases always have a due_at; asking for it, or for the flow's
 // status before the rows were found by their ids (OFFSET 0 keeps the two apart), would only offer the planner an index over all of them.
@@ -101,12 +114,8 @@ WHERE p.id = ANY($1::uuid[]) AND f.status IN ('queued', 'running', 'waiting')
  * Claims phases for `worker` with a lease of `leaseMs`. Answers one result per delivery in order, and the events it wrote.
  * Flow rows are locked in id order before anything else, as every statement that changes flows does: that is what keeps them from deadlocking.
  */
-export async function claimPhases(
-  hot: pg.Pool,
-  deliveries: readonly JobRef[],
-  lease: { worker: string; leaseMs: number },
-): Promise<ClaimOutcome> {
-  const { rows } = await hot.query<ClaimedRow>({
+export async function claimPhases(hot: pg.Pool, deliveries: readonly JobRef[], lease: ClaimLease): Promise<ClaimOutcome> {
+  const result = await hot.query<ClaimedRow | AbsentRow>({
     name: 'claim-phases',
     text: CLAIM,
     values: [
@@ -116,8 +125,10 @@ export async function claimPhases(
       lease.worker,
       lease.leaseMs,
       ...idBounds(deliveries.map((job) => job.id)),
+      lease.holds ?? null,
     ],
   });
+  const rows = result.rows.filter((row) => row.id !== null);
   const claimed = new Map(rows.flatMap(phasesOf).map((phase) => [jobIdOf(phase), phase]));
   // Each claim is given out once: a batch may hold an older generation of the same phase, or the same delivery a second time.
   const phases = deliveries.map((job) => takeOut(claimed, jobIdOf(job)));
@@ -129,6 +140,7 @@ export async function claimPhases(
     get events() {
       return rows.flatMap((row) => eventsOfRun({ ...row, subjectId: row.id }));
     },
+    absent: result.rows.filter((row) => row.id === null).map(({ name, version }) => ({ name, version })),
   };
 }
 
@@ -141,6 +153,7 @@ type ClaimedRow = Pick<ClaimedPhase, 'workspace' | 'version' | 'run' | 'createdB
   entries: string;
   phases: string;
 };
+type AbsentRow = { id: null } & HeldDefinition;
 type PhaseRow = [
   id: string,
   generation: number,

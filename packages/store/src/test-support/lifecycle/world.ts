@@ -256,7 +256,10 @@ async function commit(world: World, { kind, choice }: PhaseStep, held: Claim & {
       return said(outcome.released[0]);
     }
     case 'quarantine':
-      return said((await quarantinePhase(database, { id, fence })).committed);
+      return said(
+        (await quarantinePhase(database, { id, fence, crashes: 2, seen: choice % 2 === 0 ? { worker, how: 'signal SIGKILL' } : null }))
+          .committed,
+      );
     case 'suspend': {
       const awaits = awaitsOf(choice);
       const outcome = await suspendPhases(database.hot, [
