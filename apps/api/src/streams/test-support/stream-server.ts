@@ -101,6 +101,7 @@ async function answer(route: Route, req: Request, res: Response): Promise<void> 
       query,
       body: undefined,
       headers: req.headers,
+      isAbandoned: () => res.closed,
       signal: new AbortController().signal,
       raw: { req, res },
       principal,
