@@ -76,8 +76,8 @@ export const insertPhases = (rows: string, graceMs: string) => `
 const INSERT_FLOWS = `
 WITH asked AS (
   SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::jsonb[], $6::jsonb[], $7::smallint[], $8::timestamptz[], $9::int[], $10::text[],
-                       $11::text[], $12::text[], $13::bytea[], $14::smallint[], $15::jsonb[], $16::int[], $17::int[], $29::bigint[], $30::jsonb[])
-    AS a (id, workspace, name, version, input, tags, priority, run_at, phases, created_by, route, key, body_hash, status, response, ready, runnable, rank, extra)
+                       $11::text[], $12::text[], $13::bytea[], $14::smallint[], $15::jsonb[], $16::int[], $17::int[], $29::bigint[], $30::jsonb[], $32::json[])
+    AS a (id, workspace, name, version, input, tags, priority, run_at, phases, created_by, route, key, body_hash, status, response, ready, runnable, rank, extra, entries)
 ), keyed AS (
   INSERT INTO millrace.idempotency_keys (workspace, route, key, body_hash, status, response)
   SELECT workspace, route, key, body_hash, status, response FROM asked WHERE key IS NOT NULL ORDER BY workspace, route, key
@@ -103,15 +103,8 @@ WITH asked AS (
   ORDER BY 1, 2, 3
   ON CONFLICT DO NOTHING
 ), phases AS (${insertPhases('unnest($18::uuid[], $19::uuid[], $20::text[], $21::text[], $22::text[], $23::smallint[], $24::boolean[], $25::int[], $26::text[], $27::int[], $31::text[])', '$28::int')}
-), ready AS (
-  SELECT p.flow_id, p.name, p.signal, 1 + row_number() OVER (PARTITION BY p.flow_id ORDER BY p.id) AS seq
-  FROM unnest($18::uuid[], $19::uuid[], $20::text[], $25::int[], $26::text[]) AS p (flow_id, id, name, needs_open, signal) WHERE p.needs_open = 0
 ), logged AS (
-  INSERT INTO millrace.events (subject_id, seq, workspace, type, phase, at, data)
-  SELECT id, 1, workspace, 'flow.queued', NULL, clock_timestamp(), jsonb_build_object('flow', name, 'version', version) FROM taken
-  UNION ALL
-  SELECT r.flow_id, r.seq, t.workspace, CASE WHEN r.signal IS NULL THEN 'phase.queued' ELSE 'phase.waiting' END, r.name, clock_timestamp(),
-         CASE WHEN r.signal IS NULL THEN '{}' ELSE jsonb_build_object('signal', r.signal) END FROM ready r JOIN taken t ON t.id = r.flow_id
+  INSERT INTO millrace.event_log (subject_id, at, seq, workspace, entries) SELECT id, clock_timestamp(), 1 + ready, workspace, entries FROM taken
 )
 SELECT id FROM taken`;
 
@@ -188,9 +181,21 @@ async function insert(on: Queryable, entries: readonly Prepared[]): Promise<Set<
       entries.map((entry) => rankOf(entry.id, entry.flow.priority)),
       entries.map((entry) => extrasJson(entry.flow.extras)),
       rows.map((row) => row.rateKey),
+      entries.map(({ flow }) => firstEvents(flow)),
     ],
   });
   return new Set(result.rows.map((row) => row.id));
+}
+
+// What the log says of a new flow: that it is queued, and which of its phases are ready.
+function firstEvents({ name, version, phases }: NewFlow): string {
+  const ready = phases.filter((phase) => phase.needs.length === 0);
+  return JSON.stringify([
+    ['flow.queued', null, { flow: name, version }],
+    ...ready.map((phase) =>
+      phase.signal === null ? ['phase.queued', phase.name, {}] : ['phase.waiting', phase.name, { signal: phase.signal }],
+    ),
+  ]);
 }
 
 type PhaseRow = {

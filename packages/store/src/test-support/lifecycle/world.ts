@@ -46,7 +46,7 @@ const LIMITS = new Map([
 
 /** Empties the tables: what an earlier story left must not be met by this one. */
 export async function createWorld(store: StoreFixture): Promise<World> {
-  for (const table of ['events', 'attempts', 'signals', 'admissions', 'rate_limits', 'queue_pauses', 'phases', 'flows'])
+  for (const table of ['event_log', 'attempts', 'signals', 'admissions', 'rate_limits', 'queue_pauses', 'phases', 'flows'])
     await store.sql(`DELETE FROM millrace.${table}`);
   return { store, flowIds: [], jobs: new Map(), claims: new Map(), next: 0 };
 }
