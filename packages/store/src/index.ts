@@ -4,7 +4,7 @@ export type { Database, DatabaseOptions, PoolClient, Queryable } from './databas
 export { appendLogs, readEvents, readHeads } from './events/event-store.ts';
 export type { EventPage, LogLine } from './events/event-store.ts';
 export { publicEvent } from './events/logged-event.ts';
-export type { LoggedEvent } from './events/logged-event.ts';
+export type { LoggedEvent, EventSubject } from './events/logged-event.ts';
 export {
   backlogLanes,
   dispatchAgain,

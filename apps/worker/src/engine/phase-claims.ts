@@ -71,16 +71,16 @@ async function claimBatch(
   const mine = jobs.filter((_, index) => locked[index]);
   if (mine.length === 0) return jobs.map(() => ({ kind: 'not-yet', untilMs: LOCKED_RETRY_MS }));
   const lease = { worker: deps.workerId, leaseMs: deps.leaseMs, holds: codeKeys(deps.registry.list()) };
-  const { results, events, absent } = await claimPhases(deps.database.hot, mine, lease);
-  deps.publisher.publish(events);
-  if (absent.length > 0) void tellOthers(deps, absent);
+  const claimed = await claimPhases(deps.database.hot, mine, lease);
+  deps.publisher.publish(claimed);
+  if (claimed.absent.length > 0) void tellOthers(deps, claimed.absent);
   let next = 0;
-  return locked.map((isMine) => (isMine ? (results[next++] ?? { kind: 'stale' }) : { kind: 'not-yet', untilMs: LOCKED_RETRY_MS }));
+  return locked.map((isMine) => (isMine ? (claimed.results[next++] ?? { kind: 'stale' }) : { kind: 'not-yet', untilMs: LOCKED_RETRY_MS }));
 }
 
 // The phases are held, whatever becomes of this: held ones whose definition was not written down are found within a minute.
 async function tellOthers(deps: PhaseClaimsDeps, absent: readonly HeldDefinition[]): Promise<void> {
-  deps.log.info({ definitions: absent }, 'phases came here whose code this worker does not hold');
+  deps.log.debug({ definitions: absent }, 'phases came here whose code this worker does not hold');
   try {
     await noteAbsent(deps.database.main, absent);
     await deps.updates.publishControl({ type: 'code' });

@@ -26,7 +26,7 @@ import type {
   PhaseSuspension,
   Queryable,
 } from '@millrace/store';
-import type { EventPublisher } from './event-publisher.ts';
+import type { EventPublisher, EventSource } from './event-publisher.ts';
 
 export type PhaseCommits = {
   /** Whether the result was committed, or the fence refused it, and the phase to go on with. */
@@ -44,6 +44,9 @@ export type PhaseCommits = {
   awaitCallback(wait: CallbackWait): Promise<boolean>;
   drain(): Promise<void>;
 };
+
+/** What a statement has changed, as far as others are told of it. */
+type Announced = Pick<CompletionOutcome, 'events' | 'dispatches'> & Partial<CompletionOutcome>;
 
 export type PhaseCommitsDeps = {
   database: Database;
@@ -63,8 +66,8 @@ const OUTAGE_WAIT_MS = 60_000;
 const OUTAGE_RETRY_MS = 500;
 
 export function createPhaseCommits(deps: PhaseCommitsDeps): PhaseCommits {
-  const announce = (outcome: Pick<CompletionOutcome, 'events' | 'dispatches'> & Partial<CompletionOutcome>) => {
-    deps.publisher.publish(outcome.events);
+  const announce = (outcome: Announced) => {
+    deps.publisher.publish(isEventSource(outcome) ? outcome : outcome.events);
     deps.dispatch(outcome.dispatches);
     const freed = { children: outcome.endedChildren === true, admissions: outcome.admissions === true };
     if (freed.children || freed.admissions) deps.onFreed(freed);
@@ -122,6 +125,11 @@ export function createPhaseCommits(deps: PhaseCommitsDeps): PhaseCommits {
       await suspensions.drain();
     },
   };
+}
+
+// Not asked for its events, it does not make them.
+function isEventSource(outcome: Announced): outcome is Announced & EventSource {
+  return outcome.subjects !== undefined;
 }
 
 // Sending a commit again is safe: had the first one been written, the fence refuses the second, and the reconciler dispatches what it made ready.

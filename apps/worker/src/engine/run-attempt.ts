@@ -43,16 +43,22 @@ function findDefinition(deps: PhaseRunnerDeps, phase: ClaimedPhase): FoundPhase 
 async function runFound(deps: PhaseRunnerDeps, { running, found, goesOn }: StartedAttempt): Promise<AttemptEnd> {
   const runsElsewhere = isIsolated(found.definition) || isSuspect(running.phase);
   if (deps.runIsolated !== undefined && runsElsewhere) return runElsewhere(deps, deps.runIsolated, { running, found });
-  const needed = await neededOutputs(deps, running.phase);
+  // Small results came with the claim; large ones are read for the one phase that needs them.
+  const own = running.phase.outputs;
+  const needed = own === null ? await readNeeded(deps, running.phase) : { kind: 'read' as const, outputs: own };
   if (needed.kind !== 'read') return writeEnd(deps, { running, retry: DEFAULT_RETRY, outcome: needed });
   // A condition must not change what the handler gets, nor a handler what it will find changed or not when it is tried again.
   const facts = { input: found.input, outputs: deepFreeze(needed.outputs) };
   const retry = retryOf(running.phase, found);
   const wanted = isWanted(found, facts);
   if (wanted !== true) return endUnwanted(deps, { running, retry, goesOn }, wanted);
-  const attempt = createContext(deps, running, facts);
-  const outcome = await runHandler(running, withPhaseLock(found), attempt);
-  return finishAttempt(deps, { running, retry, goesOn }, { attempt, outcome });
+  const context = createContext(deps, running, facts);
+  const { attempt } = context;
+  const outcome = await runHandler(running, withPhaseLock(found), context);
+  if (outcome.kind !== 'completed') return endUncompleted(deps, { running, retry, goesOn, outcome }, attempt);
+  const flushing = attempt.flush();
+  if (flushing !== undefined) await flushing;
+  return writeCompleted(deps, { running, retry, goesOn }, { output: outcome.output, attempt });
 }
 
 // The process writes the end itself; what is left to write is the end of an attempt whose process is gone.
@@ -79,12 +85,10 @@ function isSuspect(phase: ClaimedPhase): boolean {
   return phase.crashes >= SUSPECT_CRASHES;
 }
 
-// Small results came with the claim; large ones are read for the one phase that needs them.
-async function neededOutputs(
+async function readNeeded(
   deps: PhaseRunnerDeps,
   phase: ClaimedPhase,
 ): Promise<{ kind: 'read'; outputs: Record<string, unknown> } | PhaseOutcome> {
-  if (phase.outputs !== null) return { kind: 'read', outputs: phase.outputs };
   try {
     const read = await readOutputs(deps.database.main, phase.id);
     if (read.kind === 'read') return read;
@@ -119,19 +123,17 @@ function withPhaseLock({ definition, input }: Found): RunDefinition {
   return { ...definition, run: (ctx) => ctx.lock(lock({ input }), () => definition.run(ctx), { tries: 1 }) };
 }
 
-async function finishAttempt(
+async function endUncompleted(
   deps: PhaseRunnerDeps,
-  ending: EndingAttempt,
-  { attempt, outcome }: { attempt: AttemptContext; outcome: PhaseOutcome },
+  ending: EndingAttempt & { outcome: PhaseOutcome },
+  attempt: AttemptContext,
 ): Promise<AttemptEnd> {
-  if (outcome.kind === 'completed') {
-    await attempt.flush();
-    return writeCompleted(deps, ending, { output: outcome.output, attempt });
-  }
-  attempt.transaction.rollback();
+  attempt.rollback();
   // However it ended: a handler that waits from now on is left where it is, and must not keep what it holds.
-  void attempt.suspended.then(attempt.leave);
-  if (outcome.kind === 'abandoned') attempt.abandon();
+  attempt.whenSuspended(() => {
+    attempt.leave();
+  });
+  if (ending.outcome.kind === 'abandoned') attempt.abandon();
   else await attempt.flush();
-  return writeEnd(deps, { ...ending, outcome });
+  return writeEnd(deps, ending);
 }

@@ -47,7 +47,12 @@ export function createIsolatedPhases(deps: IsolatedPhasesDeps): IsolatedPhases {
   };
   const run: RunIsolated = async (running, definition) => {
     const limits = timeLimits(definition);
-    const leave = await slots.take({ timeoutMs: SLOT_WAIT_MS, until: running.stopped });
+    const leave = await slots.take({
+      timeoutMs: SLOT_WAIT_MS,
+      until: new Promise((resolve) => {
+        running.whenStopped(resolve);
+      }),
+    });
     const stopped = running.stopReason();
     if (leave === null || stopped !== undefined) {
       leave?.();
@@ -95,7 +100,7 @@ async function attend(deps: IsolatedPhasesDeps, { running, limits, child }: Atte
     clearTimeout(startTimer);
     timers.push(setTimeout(kill('hard-timeout'), limits.hardMs));
   });
-  void running.stopped.then((reason) => {
+  running.whenStopped((reason) => {
     child.send({ type: 'stop', reason });
     timers.push(setTimeout(kill('grace'), STOP_GRACE_MS));
   });

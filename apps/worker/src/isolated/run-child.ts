@@ -131,6 +131,14 @@ function withoutHardLimit(definitions: PhaseDefinitions): PhaseDefinitions {
   };
 }
 
+// Who does not stop is the worker's to kill.
 function leftToTheWorker(phases: RunningPhases): RunningPhases {
-  return { ...phases, add: (phase, claimedAtMs) => ({ ...phases.add(phase, claimedAtMs), stopped: new Promise<never>(() => undefined) }) };
+  return {
+    ...phases,
+    add: (phase, claim) => {
+      const running = phases.add(phase, claim);
+      running.whenStopped = () => undefined;
+      return running;
+    },
+  };
 }

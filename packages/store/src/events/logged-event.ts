@@ -12,6 +12,9 @@ export type LoggedEvent = {
   data: Record<string, unknown>;
 };
 
+/** Who an event is about. */
+export type EventSubject = Pick<LoggedEvent, 'subjectId' | 'workspace'>;
+
 /** Events that one statement wrote about one subject, as the log keeps them: `entries` is JSON, [[type, phase or null, data], ...]. */
 export type EventRun = {
   subjectId: string;
@@ -20,6 +23,15 @@ export type EventRun = {
   /** The number of the last one. */ seq: number;
   entries: string;
 };
+
+/** SQL that logs one run, up to its SELECT of (subject_id, at, seq, workspace, entries), and what comes behind that to answer an EventRun. */
+export const LOG_RUN = 'INSERT INTO millrace.event_log (subject_id, at, seq, workspace, entries)';
+export const RETURNING_RUN = `RETURNING subject_id AS "subjectId", to_json(at)#>>'{}' AS at, seq, workspace, entries::text AS entries`;
+
+/** The entries of a run, as JSON. */
+export function entriesOf(events: readonly { type: string; phase?: string; data?: Record<string, unknown> }[]): string {
+  return JSON.stringify(events.map(({ type, phase = null, data = {} }) => [type, phase, data]));
+}
 
 /** The events of a run, one by one. */
 export function eventsOfRun({ subjectId, workspace, at, seq, entries }: EventRun): LoggedEvent[] {

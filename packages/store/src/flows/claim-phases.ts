@@ -1,7 +1,7 @@
 // A worker takes phases: mints their fences, starts their leases and flows, and answers what the handlers need. One statement for many.
 import { groupIdOf, jobIdOf, type JobRef } from '@millrace/shared';
 import type pg from 'pg';
-import { eventsOfRun, type LoggedEvent } from '../events/logged-event.ts';
+import { eventsOfRun, type EventSubject, type LoggedEvent } from '../events/logged-event.ts';
 import type { HeldDefinition } from '../workers/announce-worker.ts';
 import { idBounds } from './id-bounds.ts';
 import { isQueuePaused } from './readiness.ts';
@@ -39,8 +39,11 @@ export type ClaimResult =
   /** Someone's lease is still alive, or the phase may not start yet. */
   | { kind: 'not-yet'; untilMs: number };
 
-/** `absent`: definitions of phases that were not claimed because the worker lacks their code. They are held from now on: say so with noteAbsent. */
-export type ClaimOutcome = { results: ClaimResult[]; events: LoggedEvent[]; absent: HeldDefinition[] };
+/**
+ * `subjects`: the flows that have new events. `events` are made anew each time they are asked for. `absent`: definitions of phases that were not
+ * claimed because the worker lacks their code: they are held from now on, say so with noteAbsent.
+ */
+export type ClaimOutcome = { results: ClaimResult[]; subjects: EventSubject[]; readonly events: LoggedEvent[]; absent: HeldDefinition[] };
 
 /** `holds`: definitions that the worker can run, as codeKeys makes it. Absent: all. */
 export type ClaimLease = { worker: string; leaseMs: number; holds?: string };
@@ -131,7 +134,10 @@ export async function claimPhases(hot: pg.Pool, deliveries: readonly JobRef[], l
   const waits = new Map(explained.flatMap((row) => (row.held === null ? [[jobIdOf(row), row.untilMs]] : [])));
   return {
     results: deliveries.map((job, index) => toResult(phases[index], waits.get(jobIdOf(job)))),
-    events: rows.flatMap((row) => eventsOfRun({ ...row, subjectId: row.id })),
+    subjects: rows.map(({ id: subjectId, workspace }) => ({ subjectId, workspace })),
+    get events() {
+      return rows.flatMap((row) => eventsOfRun({ ...row, subjectId: row.id }));
+    },
     absent: definitionsOf(explained),
   };
 }

@@ -1,7 +1,7 @@
 // A worker commits results: fence check, output, events, dependants now ready, and the flow's end, in one statement for many. A worker
 // that says so goes on with one of the dependants at once: it is claimed in the same statement, without a way through the queue.
 import { groupIdOf, type Dispatch } from '@millrace/shared';
-import { eventsOfRun, type LoggedEvent } from '../events/logged-event.ts';
+import { eventsOfRun, type EventSubject, type LoggedEvent } from '../events/logged-event.ts';
 import type { Queryable } from '../database.ts';
 import { OUTPUTS_WITH_CLAIM_BYTES_MAX } from './claim-phases.ts';
 import { DISPATCH_GRACE_MS } from './create-flows.ts';
@@ -38,7 +38,10 @@ export type CompletionOutcome = {
   committed: boolean[];
   continued: (ContinuedPhase | null)[];
   dispatches: Dispatch[];
-  events: LoggedEvent[];
+  /** The flows that have new events. */
+  subjects: EventSubject[];
+  /** Made anew each time it is asked for. */
+  readonly events: LoggedEvent[];
   /** A child flow has ended: its parent may have to be told. */
   endedChildren: boolean;
   /** A key is to be looked at for who comes next. */
@@ -211,7 +214,10 @@ export async function completePhases(
     committed: completions.map((one) => all || done.has(one.id)),
     continued: completions.map((one) => continued.get(one.id) ?? null),
     dispatches: rows.flatMap((row, index) => (sent[index] ?? []).flatMap((phase) => dispatchOf(phase, row.workspace))),
-    events: rows.flatMap((row) => eventsOfRun({ ...row, subjectId: row.id })),
+    subjects: rows.map(({ id: subjectId, workspace }) => ({ subjectId, workspace })),
+    get events() {
+      return rows.flatMap((row) => eventsOfRun({ ...row, subjectId: row.id }));
+    },
     endedChildren: rows.some((row) => row.ended_child),
     admissions: rows.some((row) => row.admission),
   };
