@@ -80,7 +80,7 @@ async function claimBatch(
 
 // The phases are held, whatever becomes of this: held ones whose definition was not written down are found within a minute.
 async function tellOthers(deps: PhaseClaimsDeps, absent: readonly HeldDefinition[]): Promise<void> {
-  deps.log.info({ definitions: absent }, 'phases came here whose code this worker does not hold');
+  deps.log.debug({ definitions: absent }, 'phases came here whose code this worker does not hold');
   try {
     await noteAbsent(deps.database.main, absent);
     await deps.updates.publishControl({ type: 'code' });

@@ -40,8 +40,8 @@ export type ClaimResult =
   | { kind: 'not-yet'; untilMs: number };
 
 /**
- * `subjects`: the flows that have new events. `events` are made anew each time they are asked for.
- * `absent`: definitions of phases that were not claimed because the worker lacks their code. They are held from now on: say so with noteAbsent.
+ * `subjects`: the flows that have new events. `events` are made anew each time they are asked for. `absent`: definitions of phases that were not
+ * claimed because the worker lacks their code: they are held from now on, say so with noteAbsent.
  */
 export type ClaimOutcome = { results: ClaimResult[]; subjects: EventSubject[]; readonly events: LoggedEvent[]; absent: HeldDefinition[] };
 
@@ -60,8 +60,8 @@ const CLAIM = `
 WITH asked AS (
   SELECT * FROM unnest($1::uuid[], $2::int[], $3::uuid[]) AS a (id, generation, flow_id)
 ), locked AS (
-  SELECT id, name, version, status, timeout_ms, ${isQueuePaused('workspace')} AS queue_paused,
-    $8::jsonb IS NULL OR $8::jsonb ? (name || '@' || version) AS known FROM millrace.flows
+  SELECT id, status, timeout_ms, ${isQueuePaused('workspace')} AS queue_paused, $8::jsonb IS NULL OR $8::jsonb ? (name || '@' || version) AS known
+  FROM millrace.flows
   WHERE id = ANY($3) AND id BETWEEN $6::uuid AND $7::uuid ORDER BY id FOR UPDATE
 ), parked AS (
   UPDATE millrace.phases p
@@ -69,7 +69,6 @@ WITH asked AS (
       held = CASE WHEN f.status = 'paused' THEN 'pause' WHEN NOT f.queue_paused THEN 'worker' END
   FROM asked a JOIN locked f ON f.id = a.flow_id AND (f.status = 'paused' OR f.queue_paused OR NOT f.known)
   WHERE p.id = a.id AND p.id = ANY($1) AND p.id BETWEEN $6::uuid AND $7::uuid AND p.generation = a.generation AND p.status IN ('queued', 'retrying')
-  RETURNING p.flow_id, p.held
 ), claimed AS (
   UPDATE millrace.phases p
   SET status = 'running', fence = p.fence + 1, lease_owner = $4, due_at = now() + $5::int * interval '1 millisecond', dispatched = true,
@@ -97,25 +96,24 @@ WITH asked AS (
   INSERT INTO millrace.event_log (subject_id, at, seq, workspace, entries)
   SELECT id, statement_timestamp(), seq_last, workspace, entries::json FROM flows
 )
-SELECT id, workspace, name, version, run, created_by AS "createdBy", input, seq_last AS seq, (SELECT to_json(statement_timestamp())#>>'{}') AS at, entries, phases FROM flows
-UNION ALL
-SELECT NULL, NULL, name, version, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-FROM (SELECT DISTINCT f.name, f.version FROM parked p JOIN locked f ON f.id = p.flow_id WHERE p.held = 'worker') a`;
+SELECT id, workspace, name, version, run, created_by AS "createdBy", input, seq_last AS seq, (SELECT to_json(statement_timestamp())#>>'{}') AS at, entries, phases FROM flows`;
 
 // Told apart only for the few that were not claimed. Running and retrying phases always have a due_at; asking for it, or for the flow's
 // status before the rows were found by their ids (OFFSET 0 keeps the two apart), would only offer the planner an index over all of them.
 const EXPLAIN_REFUSED = `
-SELECT p.id, p.generation, greatest(0, ceil(extract(epoch FROM p.due_at - now()) * 1000))::int AS until_ms
-FROM millrace.phases p JOIN (SELECT id, status FROM millrace.flows WHERE id = ANY($3::uuid[]) OFFSET 0) f ON f.id = p.flow_id
-WHERE p.id = ANY($1::uuid[]) AND f.status IN ('queued', 'running', 'waiting')
-  AND (p.id, p.generation) IN (SELECT * FROM unnest($1::uuid[], $2::int[])) AND p.status IN ('running', 'retrying')`;
+SELECT p.id, a.generation, p.held, f.name, f.version, greatest(0, ceil(extract(epoch FROM p.due_at - now()) * 1000))::int AS "untilMs"
+FROM unnest($1::uuid[], $2::int[]) AS a (id, generation)
+JOIN millrace.phases p ON p.id = a.id AND p.id = ANY($1::uuid[])
+JOIN (SELECT id, status, name, version FROM millrace.flows WHERE id = ANY($3::uuid[]) OFFSET 0) f ON f.id = p.flow_id
+WHERE f.status IN ('queued', 'running', 'waiting') AND CASE WHEN p.status IN ('running', 'retrying') THEN p.generation = a.generation
+  ELSE p.status = 'queued' AND p.held = 'worker' AND p.generation = a.generation + 1 END`;
 
 /**
  * Claims phases for `worker` with a lease of `leaseMs`. Answers one result per delivery in order, and the events it wrote.
  * Flow rows are locked in id order before anything else, as every statement that changes flows does: that is what keeps them from deadlocking.
  */
 export async function claimPhases(hot: pg.Pool, deliveries: readonly JobRef[], lease: ClaimLease): Promise<ClaimOutcome> {
-  const result = await hot.query<ClaimedRow | AbsentRow>({
+  const { rows } = await hot.query<ClaimedRow>({
     name: 'claim-phases',
     text: CLAIM,
     values: [
@@ -128,19 +126,19 @@ export async function claimPhases(hot: pg.Pool, deliveries: readonly JobRef[], l
       lease.holds ?? null,
     ],
   });
-  const rows = result.rows.filter((row) => row.id !== null);
   const claimed = new Map(rows.flatMap(phasesOf).map((phase) => [jobIdOf(phase), phase]));
   // Each claim is given out once: a batch may hold an older generation of the same phase, or the same delivery a second time.
   const phases = deliveries.map((job) => takeOut(claimed, jobIdOf(job)));
   const refused = deliveries.filter((_, index) => phases[index] === undefined);
-  const waits = refused.length === 0 ? new Map<string, number>() : await explainRefused(hot, refused);
+  const explained = refused.length === 0 ? [] : await explainRefused(hot, refused);
+  const waits = new Map(explained.flatMap((row) => (row.held === null ? [[jobIdOf(row), row.untilMs]] : [])));
   return {
     results: deliveries.map((job, index) => toResult(phases[index], waits.get(jobIdOf(job)))),
     subjects: rows.map(({ id: subjectId, workspace }) => ({ subjectId, workspace })),
     get events() {
       return rows.flatMap((row) => eventsOfRun({ ...row, subjectId: row.id }));
     },
-    absent: result.rows.filter((row) => row.id === null).map(({ name, version }) => ({ name, version })),
+    absent: definitionsOf(explained),
   };
 }
 
@@ -153,7 +151,6 @@ type ClaimedRow = Pick<ClaimedPhase, 'workspace' | 'version' | 'run' | 'createdB
   entries: string;
   phases: string;
 };
-type AbsentRow = { id: null } & HeldDefinition;
 type PhaseRow = [
   id: string,
   generation: number,
@@ -202,11 +199,19 @@ function toResult(phase: ClaimedPhase | undefined, untilMs: number | undefined):
   return untilMs === undefined ? { kind: 'stale' } : { kind: 'not-yet', untilMs };
 }
 
-async function explainRefused(hot: pg.Pool, refused: readonly JobRef[]): Promise<Map<string, number>> {
-  const result = await hot.query<JobRef & { until_ms: number }>({
+/** `held`: for want of its code, as this claim has left it; null: somebody has it, or it is to be tried again later. */
+type RefusedRow = JobRef & HeldDefinition & { held: 'worker' | null; untilMs: number };
+
+async function explainRefused(hot: pg.Pool, refused: readonly JobRef[]): Promise<RefusedRow[]> {
+  const result = await hot.query<RefusedRow>({
     name: 'explain-refused',
     text: EXPLAIN_REFUSED,
     values: [refused.map((job) => job.id), refused.map((job) => job.generation), refused.map((job) => groupIdOf(job.id))],
   });
-  return new Map(result.rows.map((row) => [jobIdOf(row), row.until_ms]));
+  return result.rows;
+}
+
+function definitionsOf(refused: readonly RefusedRow[]): HeldDefinition[] {
+  const held = refused.filter((row) => row.held !== null);
+  return [...new Map(held.map(({ name, version }) => [`${name}@${version}`, { name, version }])).values()];
 }
