@@ -1,36 +1,56 @@
 // One timer for the deadlines of all requests: they are equally long, so the oldest request is always the next to be due.
+// A list whose members forget their neighbours when they leave. A Map would leave tables behind that keep each other, and through them
+// the requests of long ago, until the next full collection.
 
 export type Deadlines = {
-  /** `expire` is called when the time has passed, unless the owner is removed before. */
-  add(owner: object, expire: () => void): void;
-  remove(owner: object): void;
+  /** `expire` is called when the time has passed, unless the deadline is lifted before. */
+  add(expire: () => void): Deadline;
 };
 
-type Waiting = { dueAt: number; expire: () => void };
+export type Deadline = {
+  /** May be called again, and after it has passed. */
+  lift(): void;
+};
+
+type Member = { dueAt: number; expire: () => void; before: Member | undefined; after: Member | undefined };
 
 export function createDeadlines(timeoutMs: number): Deadlines {
-  const waiting = new Map<object, Waiting>();
+  const head: Member = { dueAt: 0, expire: () => undefined, before: undefined, after: undefined };
+  let last = head;
   let timer: NodeJS.Timeout | undefined;
 
+  const leave = (member: Member) => {
+    const { before, after } = member;
+    if (before === undefined) return;
+    before.after = after;
+    if (after === undefined) last = before;
+    else after.before = before;
+    member.before = undefined;
+    member.after = undefined;
+  };
   const expireDue = () => {
     timer = undefined;
     const now = performance.now();
-    for (const [owner, { dueAt, expire }] of waiting) {
-      if (dueAt > now) {
-        timer = timerFor(expireDue, dueAt - now);
+    for (let member = head.after; member !== undefined; member = head.after) {
+      if (member.dueAt > now) {
+        timer = timerFor(expireDue, member.dueAt - now);
         return;
       }
-      waiting.delete(owner);
-      expire();
+      leave(member);
+      member.expire();
     }
   };
   return {
-    add: (owner, expire) => {
-      waiting.set(owner, { dueAt: performance.now() + timeoutMs, expire });
+    add: (expire) => {
+      const member: Member = { dueAt: performance.now() + timeoutMs, expire, before: last, after: undefined };
+      last.after = member;
+      last = member;
       timer ??= timerFor(expireDue, timeoutMs);
-    },
-    remove: (owner) => {
-      waiting.delete(owner);
+      return {
+        lift: () => {
+          leave(member);
+        },
+      };
     },
   };
 }

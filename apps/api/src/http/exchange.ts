@@ -22,8 +22,8 @@ export type Exchange = {
   principal: Principal | undefined;
   /** Name for metrics; set when a route was found. */
   operation: string;
-  /** Made on first use: most requests never look. */
-  readonly signal: AbortSignal;
+  /** Aborts when the client is gone or the deadline passed. Made on first use: most requests never look. */
+  signal(): AbortSignal;
   /** True once an answer was given or the client has gone; whatever comes later is dropped. */
   isSettled(): boolean;
   reply(reply: ApiReply): void;
@@ -42,11 +42,17 @@ export function openExchange({ req, res }: RawExchange, deps: ExchangeDeps): Exc
   const requestId = randomUUID();
   let aborter: AbortController | undefined;
   let settled = false;
+  const deadline = deps.deadlines.add(() => {
+    exchange.fail(req.complete ? overdue() : new AppError('request-timeout'));
+    aborter?.abort();
+  });
   const settle = () => {
     settled = true;
-    deps.deadlines.remove(res);
+    deadline.lift();
     cutLeftover(req);
   };
+  // Methods, no getters: an object with a getter of its own gets a hidden class of its own, which keeps the whole request in memory until the
+  // next full collection.
   const exchange: Exchange = {
     requestId,
     req,
@@ -54,7 +60,7 @@ export function openExchange({ req, res }: RawExchange, deps: ExchangeDeps): Exc
     startedAt: performance.now(),
     principal: undefined,
     operation: 'none',
-    get signal() {
+    signal: () => {
       aborter ??= new AbortController();
       if (res.closed) aborter.abort();
       return aborter.signal;
@@ -76,16 +82,12 @@ export function openExchange({ req, res }: RawExchange, deps: ExchangeDeps): Exc
       return { req, res };
     },
     liftDeadline: () => {
-      deps.deadlines.remove(res);
+      deadline.lift();
     },
   };
-  deps.deadlines.add(res, () => {
-    exchange.fail(req.complete ? overdue() : new AppError('request-timeout'));
-    aborter?.abort();
-  });
   res.once('close', () => {
     settled = true;
-    deps.deadlines.remove(res);
+    deadline.lift();
     aborter?.abort();
     deps.onDone(exchange);
   });

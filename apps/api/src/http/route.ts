@@ -20,8 +20,8 @@ export type PublicRequest<Query = unknown, Body = unknown> = {
   /** Whether nobody waits for the answer any more: the client is gone or the deadline passed. */
   isAbandoned(): boolean;
   /** Aborts when that happens. */
-  readonly signal: AbortSignal;
-  readonly raw: RawExchange;
+  signal(): AbortSignal;
+  raw(): RawExchange;
 };
 
 export type ApiRequest<Query = unknown, Body = unknown> = PublicRequest<Query, Body> & { principal: Principal };

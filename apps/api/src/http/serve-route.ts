@@ -89,12 +89,8 @@ function requestOf(exchange: Exchange, parsed: Pick<ApiRequest, 'params' | 'quer
     body: parsed.body,
     headers: exchange.req.headers,
     isAbandoned: exchange.isSettled,
-    get signal() {
-      return exchange.signal;
-    },
-    get raw() {
-      return exchange.raw();
-    },
+    signal: exchange.signal,
+    raw: exchange.raw,
   };
 }
 

@@ -102,8 +102,8 @@ async function answer(route: Route, req: Request, res: Response): Promise<void> 
       body: undefined,
       headers: req.headers,
       isAbandoned: () => res.closed,
-      signal: new AbortController().signal,
-      raw: { req, res },
+      signal: () => new AbortController().signal,
+      raw: () => ({ req, res }),
       principal,
     };
     const reply = await route.handler(request);
