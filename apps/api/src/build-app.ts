@@ -2,7 +2,7 @@
 import type { Clock } from '@millrace/process';
 
 import { createDedupedFlows, createFlows, findKey, type Database } from '@millrace/store';
-import type { Express } from 'express';
+import type { RequestListener } from 'node:http';
 import { createAuthenticator, type Authenticator } from './auth/authenticator.ts';
 import { BOARD_PATH, createQueueBoard } from './board/queue-board.ts';
 import { createAnnouncer } from './flows/flow-actions.ts';
@@ -13,7 +13,7 @@ import { allRoutes } from './all-routes.ts';
 import type { BuildAppDeps } from './app-deps.ts';
 
 export type BuiltApp = {
-  app: Express;
+  app: RequestListener;
   routes: readonly Route[];
   intake: FlowIntake;
 };

@@ -96,8 +96,9 @@ async function answer(route: Route, req: Request, res: Response): Promise<void> 
       query,
       body: undefined,
       headers: req.headers,
-      signal: new AbortController().signal,
-      raw: { req, res },
+      isAbandoned: () => res.closed,
+      signal: () => new AbortController().signal,
+      raw: () => ({ req, res }),
       principal,
     };
     const reply = await route.handler(request);
