@@ -76,9 +76,33 @@ describe('the authenticator', () => {
   it('refuses a key in the moment it expires, though it was looked up before', async () => {
     const { authenticate, state, key } = setUp({ expiresAt: new Date(1_002_000) });
     await authenticate(key);
+    await authenticate(key);
     state.nowMs = 1_002_000;
     await expect(authenticate(key)).rejects.toMatchObject({ code: 'unauthorized' });
     expect(state.lookups).toBe(1);
+  });
+
+  it.each([
+    ['was revoked elsewhere', 4_000, false],
+    ['was revoked here', 0, true],
+  ])('refuses a key that was good many times before and %s', async (_how, laterMs, forgotten) => {
+    const { authenticator, authenticate, state, key } = setUp();
+    for (let times = 0; times < 3; times += 1) await authenticate(key);
+    state.inForce = false;
+    state.nowMs += laterMs;
+    if (forgotten) authenticator.forget(ID);
+    await expect(authenticate(key)).rejects.toMatchObject({ code: 'unauthorized' });
+    await expect(authenticate(key)).rejects.toMatchObject({ code: 'unauthorized' });
+  });
+
+  it('takes a key that was good many times again after its look-up, and no other secret with its id', async () => {
+    const { authenticate, state, key } = setUp();
+    for (let times = 0; times < 3; times += 1) await authenticate(key);
+    state.nowMs += 4_000;
+    for (let times = 0; times < 3; times += 1) expect((await authenticate(key)).keyId).toBe(ID);
+    expect(state.lookups).toBe(2);
+    const other = formatApiKey({ id: ID, secret: newSecret().secret });
+    for (let times = 0; times < 3; times += 1) await expect(authenticate(other)).rejects.toMatchObject({ code: 'unauthorized' });
   });
 
   it('remembers unknown keys too, so that guessing does not reach the database', async () => {
