@@ -39,11 +39,68 @@ type Entry = { key: StoredKey | undefined; until: number };
 type Proved = { principal: Principal; entry: Entry | undefined };
 
 export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
-  const entries = new Map<string, Entry>();
-  const lookups = new Map<string, Promise<StoredKey | undefined>>();
+  const keys = createKeyLookups(deps);
   const adminHash = deps.adminKey === undefined ? undefined : sha256(deps.adminKey);
   const admin: Principal = { workspace: DEFAULT_WORKSPACE, role: 'admin', keyId: BOOTSTRAP_KEY_ID, requestsPerMinute: 0 };
 
+  const proved = createProved({ cached: keys.cached, clock: deps.clock });
+
+  const authenticateKey = (text: string): Principal | Promise<Principal> => {
+    if (adminHash !== undefined && timingSafeEqual(sha256(text), adminHash)) return admin;
+    const parsed = parseApiKey(text);
+    if (parsed === undefined) throw new AppError('unauthorized');
+    const secretHash = sha256(parsed.secret);
+    const entry = keys.cached(parsed.id);
+    if (entry !== undefined) return principalOf(entry.key, secretHash, deps.clock);
+    return keys.lookUp(parsed.id).then((key) => principalOf(key, secretHash, deps.clock));
+  };
+
+  return {
+    authenticate: (header) => {
+      const known = proved.get(header);
+      if (known !== undefined) return known;
+      const key = BEARER_PATTERN.exec(header)?.[1];
+      if (key === undefined) throw new AppError('unauthorized');
+      const found = authenticateKey(key);
+      if (!(found instanceof Promise)) proved.add(header, found);
+      return found;
+    },
+    authenticateKey,
+    isStillValid: async ({ keyId }) => {
+      if (keyId === BOOTSTRAP_KEY_ID) return true;
+      const key = keys.cached(keyId)?.key ?? (await keys.lookUp(keyId));
+      return isInForce(key, deps.clock);
+    },
+    forget: keys.forget,
+  };
+}
+
+// A header is found by the hash that the engine seeds at its start, before any of its text is compared: how long that takes tells nothing
+// about a key that is nearly right.
+function createProved({ cached, clock }: { cached(id: string): Entry | undefined; clock: Clock }) {
+  const headers = new Map<string, Proved>();
+  const isGood = ({ principal, entry }: Proved) =>
+    principal.keyId === BOOTSTRAP_KEY_ID || (entry !== undefined && cached(principal.keyId) === entry && isInForce(entry.key, clock));
+  return {
+    get: (header: string): Principal | undefined => {
+      const known = headers.get(header);
+      if (known === undefined) return undefined;
+      if (isGood(known)) return known.principal;
+      headers.delete(header);
+      return undefined;
+    },
+    add: (header: string, principal: Principal) => {
+      headers.set(header, { principal, entry: cached(principal.keyId) });
+      const [oldest] = headers.keys();
+      if (headers.size > PROVED_MAX && oldest !== undefined) headers.delete(oldest);
+    },
+  };
+}
+
+/** Looks keys up, each at most once at a time and per CACHE_MS. */
+function createKeyLookups(deps: Pick<AuthenticatorDeps, 'findKey' | 'clock'>) {
+  const entries = new Map<string, Entry>();
+  const lookups = new Map<string, Promise<StoredKey | undefined>>();
   const remember = (id: string, entry: Entry) => {
     entries.delete(id);
     entries.set(id, entry);
@@ -69,58 +126,11 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticator {
     const entry = entries.get(id);
     return entry !== undefined && entry.until > deps.clock.monotonicMs() ? entry : undefined;
   };
-  const proved = createProved({ cached, clock: deps.clock });
-
-  const authenticateKey = (text: string): Principal | Promise<Principal> => {
-    if (adminHash !== undefined && timingSafeEqual(sha256(text), adminHash)) return admin;
-    const parsed = parseApiKey(text);
-    if (parsed === undefined) throw new AppError('unauthorized');
-    const secretHash = sha256(parsed.secret);
-    const entry = cached(parsed.id);
-    if (entry !== undefined) return principalOf(entry.key, secretHash, deps.clock);
-    return lookUp(parsed.id).then((key) => principalOf(key, secretHash, deps.clock));
-  };
-
   return {
-    authenticate: (header) => {
-      const known = proved.get(header);
-      if (known !== undefined) return known;
-      const key = BEARER_PATTERN.exec(header)?.[1];
-      if (key === undefined) throw new AppError('unauthorized');
-      const found = authenticateKey(key);
-      if (!(found instanceof Promise)) proved.add(header, found);
-      return found;
-    },
-    authenticateKey,
-    isStillValid: async ({ keyId }) => {
-      if (keyId === BOOTSTRAP_KEY_ID) return true;
-      const key = cached(keyId)?.key ?? (await lookUp(keyId));
-      return isInForce(key, deps.clock);
-    },
-    forget: (keyId) => {
-      entries.set(keyId, { key: undefined, until: deps.clock.monotonicMs() + CACHE_MS });
-    },
-  };
-}
-
-// A header is found by the hash that the engine seeds at its start, before any of its text is compared: how long that takes tells nothing
-// about a key that is nearly right.
-function createProved({ cached, clock }: { cached(id: string): Entry | undefined; clock: Clock }) {
-  const headers = new Map<string, Proved>();
-  const isGood = ({ principal, entry }: Proved) =>
-    principal.keyId === BOOTSTRAP_KEY_ID || (entry !== undefined && cached(principal.keyId) === entry && isInForce(entry.key, clock));
-  return {
-    get: (header: string): Principal | undefined => {
-      const known = headers.get(header);
-      if (known === undefined) return undefined;
-      if (isGood(known)) return known.principal;
-      headers.delete(header);
-      return undefined;
-    },
-    add: (header: string, principal: Principal) => {
-      headers.set(header, { principal, entry: cached(principal.keyId) });
-      const [oldest] = headers.keys();
-      if (headers.size > PROVED_MAX && oldest !== undefined) headers.delete(oldest);
+    cached,
+    lookUp,
+    forget: (id: string) => {
+      entries.set(id, { key: undefined, until: deps.clock.monotonicMs() + CACHE_MS });
     },
   };
 }

@@ -118,7 +118,7 @@ export async function createFlows(on: Queryable, flows: readonly NewFlow[]): Pro
   const first = firstOfEachKey(prepared);
   const taken = first.length === 0 ? new Set<string>() : await insert(on, first);
   if (taken.size === prepared.length) return prepared.map((entry) => created(entry));
-  return Promise.all(prepared.map((entry) => (taken.has(entry.id) ? created(entry) : earlier(on, entry))));
+  return Promise.all(prepared.map(async (entry) => (taken.has(entry.id) ? created(entry) : earlier(on, entry))));
 }
 
 type Prepared = { flow: NewFlow; id: string; status: number; body: unknown; rows: readonly PhaseRow[]; ready: number; runnable: number };
