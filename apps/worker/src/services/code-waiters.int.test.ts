@@ -73,14 +73,17 @@ describe('phases of a version that some workers do not hold', () => {
     // Takes all jobs.
     await test.engine({ version: 1 });
     const flowIds = await Promise.all([1, 2, 3, 4, 5].map(() => test.start(name, {}, 2)));
-    await eventually(async () => {
-      expect(await Promise.all(flowIds.map(heldFor))).toEqual(['worker', 'worker', 'worker', 'worker', 'worker']);
-    });
+    await eventually(
+      async () => {
+        expect(await Promise.all(flowIds.map(heldFor))).toEqual(['worker', 'worker', 'worker', 'worker', 'worker']);
+      },
+      { withinMs: 20_000 },
+    );
     await announce('older', [{ name, version: 1 }]);
     await announce('newer', [{ name, version: 2 }]);
     const newer = await test.engine({ consumes: false });
     await waiters([{ name, version: 2 }], newer.direct);
-    for (const flowId of flowIds) expect((await test.ended(flowId)).phases.map(({ output }) => output)).toEqual(['done', 'then']);
+    for (const flowId of flowIds) expect((await test.ended(flowId, 20_000)).phases.map(({ output }) => output)).toEqual(['done', 'then']);
     expect(attempts.toSorted()).toEqual([1, 1, 1, 1, 1, 2, 2, 2, 2, 2]);
   });
 });

@@ -96,7 +96,7 @@ describe('phases that come to a worker without their code', () => {
 
   it('are not begun, and wait in PostgreSQL until a worker that holds it lets them go', async () => {
     const [one, two] = [await start(), await start()];
-    expect(await come(one)).toEqual({ results: [{ kind: 'stale' }], events: [], absent: [definition] });
+    expect(await come(one)).toEqual({ results: [{ kind: 'stale' }], subjects: [], events: [], absent: [definition] });
     await come(two);
     expect(await store.phase(one.id)).toMatchObject({ status: 'queued', dispatched: false, attempts: 0, lease_owner: null, due_at: null });
     expect(await store.flow(one.flowId)).toMatchObject({ status: 'queued', started_at: null });
