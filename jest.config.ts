@@ -12,6 +12,8 @@ const shared = {
 } satisfies Config;
 
 const config: Config = {
+  // No test measures time by it: it only ends what hangs, on however slow a machine.
+  testTimeout: 30_000,
   // Most tests wait for servers and processes rather than compute.
   maxWorkers: 2,
   // BullMQ keeps a timer of a worker that was closed while Redis was away, and there is no call that ends it.
