@@ -1,10 +1,12 @@
 // Tells everybody that this worker is alive: what it can run, how busy it is, and what ended in it since the last time. With its announcement
-// it also lets go the phases that waited for its code. Its row goes with it; a worker that dies falls silent instead.
+// it also takes back what was counted against its phases when it was taken for dead, and lets go those that waited for its code. Its row goes
+// with it; a worker that dies falls silent instead.
 import { createLoop, type Logger, type Loop } from '@millrace/process';
 import type { QueueName } from '@millrace/shared';
 import {
   addQueueMinutes,
   announceWorker,
+  forgiveLosses,
   releaseForCode,
   removeWorker,
   type Database,
@@ -54,6 +56,7 @@ export function createAnnouncer(deps: AnnouncerDeps): Announcer {
     onPass: deps.onPass,
     runOnce: async () => {
       await announce();
+      await forgive(deps);
       await report(deps, minutes);
       if (stopping) return 'idle';
       return (await releaseForCode(deps.database, deps.worker.definitions, RELEASE_MAX)) >= RELEASE_MAX ? 'again' : 'idle';
@@ -79,6 +82,11 @@ export function createAnnouncer(deps: AnnouncerDeps): Announcer {
       }
     },
   };
+}
+
+async function forgive({ database, worker, log }: AnnouncerDeps): Promise<void> {
+  const count = await forgiveLosses(database.hot, worker.id);
+  if (count > 0) log.warn({ count }, 'leases of this worker ran out while it was alive, they count as interruptions');
 }
 
 async function report(deps: AnnouncerDeps, minutes: MinuteCounter): Promise<void> {

@@ -1,6 +1,7 @@
 // Phases under which processes die: run alone to be sure, then taken out of the way.
 import { groupIdOf } from '@millrace/shared';
 import type { Database, Queryable } from '../database.ts';
+import type { LostClaim } from './backlog.ts';
 import { endBranch, NOT_OURS, type FailureOutcome } from './fail-phase.ts';
 import { appendEvents, lockFlow } from './flow-change.ts';
 
@@ -19,9 +20,9 @@ export async function markAlone(on: Queryable, phase: { id: string; fence: numbe
   return result.rowCount === 1;
 }
 
-/** Whether the loss of this claim is the third crash and nobody else can have caused it. */
-export function isCondemned(lost: { crashes: number; alone: boolean }): boolean {
-  return lost.alone && lost.crashes + 1 >= QUARANTINE_CRASHES;
+/** Whether the loss of this claim is the third crash and nobody else can have caused it, should its process have died. */
+export function isCondemned(lost: Pick<LostClaim, 'crashes' | 'alone' | 'owner'>): boolean {
+  return lost.alone && lost.crashes + 1 >= QUARANTINE_CRASHES && lost.owner !== 'alive';
 }
 
 /** Takes a phase out of the way whose lease has run out; what needs it is skipped. Refused while the lease is alive or when the fence moved. */
