@@ -9,7 +9,7 @@ const POLL_MS = 100;
 const OPEN_MS_MAX = 300_000;
 
 /** Phases of a worker process that run at the same time, where throughput is measured. The peers choose theirs as well. */
-export const THROUGHPUT_ENV = { MILLRACE_FLOW_CONCURRENCY: '300' };
+export const THROUGHPUT_ENV = { MILLRACE_FLOW_CONCURRENCY: '1000' };
 
 /** Starts an API and so many workers for the time of `use`. */
 export async function withOurStack<T>(
@@ -17,7 +17,7 @@ export async function withOurStack<T>(
   { workers, env = {} }: { workers: number; env?: Record<string, string> },
   use: (stack: TestStack) => Promise<T>,
 ): Promise<T> {
-  const stack = await createTestStack({ servers: options, env });
+  const stack = await createTestStack({ servers: options, env, guarded: false });
   try {
     await stack.startApi();
     for (let index = 0; index < workers; index += 1) await stack.startWorker();

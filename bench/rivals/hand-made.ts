@@ -9,6 +9,7 @@ import { always, type CreateRival, type RivalLoad } from './rival.ts';
 
 const STEPS_PER_RUN = 3;
 const RUNS = { full: 12_000, quick: 1_000 };
+const WARM_UP_RUNS = { full: 5_000, quick: 1_000 };
 const BATCH_RUNS = 1_000;
 const POLL_MS = 5;
 /** For all runs of a measurement, on a machine however slow. */
@@ -46,7 +47,7 @@ async function stepsPerSecond({ databaseUrl, redisUrl }: BenchOptions, setting: 
       await startReady({ file: 'hand-made/worker.ts', args: [queue, setting.concurrency, setting.connections], env }, programs);
     const done = letGo(programs.slice(1));
     const runCount = setting.quick ? RUNS.quick : RUNS.full;
-    await carryOut({ port, runCount: BATCH_RUNS, done });
+    await carryOut({ port, runCount: setting.quick ? WARM_UP_RUNS.quick : WARM_UP_RUNS.full, done });
     const startedAt = performance.now();
     await carryOut({ port, runCount, done });
     return (runCount * STEPS_PER_RUN) / ((performance.now() - startedAt) / 1_000);

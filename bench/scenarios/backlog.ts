@@ -76,7 +76,7 @@ async function rateAtDepth(options: BenchOptions, depth: number): Promise<number
 
 // What a large load leaves to be done later is done before the clock runs, at every depth alike.
 async function settle(stack: TestStack): Promise<void> {
-  await stack.database.database.long.query('VACUUM (ANALYZE) millrace.flows, millrace.phases, millrace.events');
+  await stack.database.database.long.query('VACUUM (ANALYZE) millrace.flows, millrace.phases, millrace.event_log');
   await stack.database.database.long.query('CHECKPOINT');
 }
 

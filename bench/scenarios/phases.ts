@@ -11,8 +11,8 @@ import type { Rival } from '../rivals/rival.ts';
 import type { BenchOptions, Scenario } from '../scenario.ts';
 
 const PHASES_PER_FLOW = 3;
-const WARM_UP_FLOWS = 1_000;
-const FLOWS = { full: 15_000, quick: 1_000 };
+const WARM_UP_FLOWS = { full: 5_000, quick: 1_000 };
+const FLOWS = { full: 20_000, quick: 1_000 };
 const WORKER_COUNTS = [1, 2, 3];
 const RIVALS = [rawBullmq, handMade, graphileWorker, graphileWorkerBatched, pgBoss, pgBossLoops, celery, sidekiq];
 
@@ -48,7 +48,7 @@ async function run(options: BenchOptions): Promise<Measurement[]> {
 async function phasesPerSecond(options: BenchOptions, workers: number): Promise<number> {
   const flows = { flow: 'selftest.chain', input: {}, count: options.quick ? FLOWS.quick : FLOWS.full };
   return withOurStack(options, { workers, env: THROUGHPUT_ENV }, async (stack) => {
-    await acceptFlows(stack.client, { ...flows, count: WARM_UP_FLOWS });
+    await acceptFlows(stack.client, { ...flows, count: options.quick ? WARM_UP_FLOWS.quick : WARM_UP_FLOWS.full });
     await allCompleted(stack);
     const startedAtMs = await serverTimeMs(stack);
     await acceptFlows(stack.client, flows);

@@ -7,6 +7,7 @@ import {
   eventually,
   flowEnded,
   phaseRunning,
+  readFlowBody,
   startFlow,
   type TestProcess,
   type TestStack,
@@ -133,6 +134,32 @@ describe('a worker that is asked to stop', () => {
 });
 
 describe('a phase that kills its process', () => {
+  it('kills two workers and not a third, and neither it nor those that were beside it keep others waiting', async () => {
+    const over = Promise.withResolvers<void>();
+    let isOver = false;
+    let deaths = 0;
+    const supervised = (async () => {
+      while (!isOver && deaths < 10) {
+        // It may take the deadly phase, and die, before it is found to be ready.
+        const worker = await stack.startWorker().catch(() => null);
+        if (worker !== null) await Promise.race([worker.exited, over.promise]);
+        if (!isOver) deaths += 1;
+      }
+    })();
+    const beside = await Promise.all([1, 2, 3, 4, 5].map(() => startFlow(stack.client, 'selftest.sleep', { ms: 40_000 })));
+    await Promise.all(beside.map((id) => phaseRunning(stack.client, id)));
+    const deadly = await startFlow(stack.client, 'selftest.crash');
+    expect(await flowEnded(stack.client, deadly, 60_000)).toMatchObject({ phases: [{ status: 'quarantined', attempts: 0 }] });
+    expect(deaths).toBe(2);
+    const other = await flowEnded(stack.client, await startFlow(stack.client, 'selftest.chain'));
+    expect(other.status).toBe('completed');
+    const statuses = await Promise.all(beside.map(async (id) => (await readFlowBody(stack.client, id)).status));
+    expect(statuses).toEqual(['running', 'running', 'running', 'running', 'running']);
+    isOver = true;
+    over.resolve();
+    await supervised;
+  }, 150_000);
+
   it('is quarantined after the third time, and its neighbours complete', async () => {
     const startOne = () => stack.startWorker({ MILLRACE_FLOW_CONCURRENCY: '5' });
     const neighbours = await Promise.all([1, 2, 3].map(() => startFlow(stack.client, 'selftest.sleep', { ms: 1_500 })));

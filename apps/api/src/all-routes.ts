@@ -92,7 +92,6 @@ export function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
     ring: deps.dispatch.ring,
     log,
   });
-  // The busiest first: Express tries the paths one after the other.
   const routes = [
     ...flowRoutes({
       acceptor,

@@ -9,6 +9,7 @@ import { type Authenticator } from './auth/authenticator.ts';
 import { type FlowDispatch } from './flows/flow-intake.ts';
 import type { Readiness } from './health/readiness.ts';
 import type { InstanceLoader } from './http/load-instance.ts';
+import type { RequestLimiter } from './limits/request-limiter.ts';
 import type { ApiMetrics } from './metrics/api-metrics.ts';
 import { type EventRoutesDeps } from './routes/event-routes.ts';
 import type { SpoolLimits } from '@millrace/imports';
@@ -37,6 +38,7 @@ export type BuildAppDeps = {
   uploadIdleMs: number;
   hub: EventRoutesDeps['hub'];
   authenticator: Authenticator;
+  limiter: RequestLimiter;
   instance: InstanceLoader;
   readiness: Readiness;
   metrics: ApiMetrics;

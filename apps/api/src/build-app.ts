@@ -2,18 +2,19 @@
 import type { Clock } from '@millrace/process';
 
 import { createDedupedFlows, createFlows, findKey, type Database } from '@millrace/store';
-import type { Express } from 'express';
+import type { RequestListener } from 'node:http';
 import { createAuthenticator, type Authenticator } from './auth/authenticator.ts';
 import { BOARD_PATH, createQueueBoard } from './board/queue-board.ts';
 import { createAnnouncer } from './flows/flow-actions.ts';
 import { createFlowIntake, type FlowIntake } from './flows/flow-intake.ts';
 import { createApp } from './http/create-app.ts';
 import type { Route } from './http/route.ts';
+import { createAdmitRequest } from './limits/admit-request.ts';
 import { allRoutes } from './all-routes.ts';
 import type { BuildAppDeps } from './app-deps.ts';
 
 export type BuiltApp = {
-  app: Express;
+  app: RequestListener;
   routes: readonly Route[];
   intake: FlowIntake;
 };
@@ -45,6 +46,7 @@ export function buildApp(deps: BuildAppDeps): BuiltApp {
     routes,
     mounts: [{ path: BOARD_PATH, handler: createQueueBoard(deps) }],
     authenticator: deps.authenticator,
+    admit: createAdmitRequest({ limiter: deps.limiter, keys: deps.redis.keys }),
     log,
     onDone: (exchange) => {
       metrics.requestDone(exchange);

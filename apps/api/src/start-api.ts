@@ -9,6 +9,7 @@ import {
   beginConnecting,
   createCommandConnection,
   createKeys,
+  createRequestCounter,
   createSubscriberConnection,
   createSubscriptions,
   createUpdatePublisher,
@@ -24,6 +25,7 @@ import { createReadiness } from './health/readiness.ts';
 import { createHttpServer } from './http/http-server.ts';
 import { createHttpService } from './http/http-service.ts';
 import { createInstanceLoader } from './http/load-instance.ts';
+import { createRequestLimiter } from './limits/request-limiter.ts';
 import { createApiMetrics } from './metrics/api-metrics.ts';
 import { createStreamHub, type StreamHub } from './streams/stream-hub.ts';
 import { createStreamMetrics } from './streams/stream-metrics.ts';
@@ -86,7 +88,12 @@ async function createParts({ config, log }: ProcessFrame) {
     schemaVersionNeeded: () => needed,
     isRedisReady: () => isReady(redis.commands),
   });
-  const metrics = createApiMetrics({ pools: () => poolCounts(database), dispatchFailures: dispatch.failureCount });
+  const limiter = createRequestLimiter({ counter: redis.requestCounter, isRedisReady: redis.access.isReady, clock, log });
+  const metrics = createApiMetrics({
+    pools: () => poolCounts(database),
+    dispatchFailures: dispatch.failureCount,
+    uncountedRequests: limiter.uncounted,
+  });
   const observer = createStreamMetrics({ registers: [metrics.registry], counts: () => hub.counts() });
   const epoch = async () => (await instance()).epoch;
   const streams = { subscriptions: redis.subscriptions, keys: redis.keys, database, epoch, isStillAllowed: authenticator.isStillValid };
@@ -100,6 +107,7 @@ async function createParts({ config, log }: ProcessFrame) {
     uploadIdleMs: UPLOAD_IDLE_MS,
     hub,
     authenticator,
+    limiter,
     instance,
     readiness,
     metrics,
@@ -125,6 +133,7 @@ function openRedis({ config, log }: ProcessFrame) {
     keys,
     commands,
     updates: createUpdatePublisher({ client: commands, keys }),
+    requestCounter: createRequestCounter(commands),
     subscriptions: createSubscriptions(subscriber),
     access: {
       keys,

@@ -1,10 +1,9 @@
 // What carries out work in a worker: the flow engine and the import engine with their queues, and the dispatcher that feeds them.
 import { spoolLimits } from '@millrace/imports';
 import { systemClock, type ProcessFrame } from '@millrace/process';
-import { createJobConsumer, type DeliveryOutcome, type JobConsumer } from '@millrace/queue';
+import { createJobConsumer, type JobConsumer } from '@millrace/queue';
 import { createFlowPlanner, type FlowRegistry } from '@millrace/sdk';
 import { createFlowEngine, type FlowEngine, type FlowEngineDeps } from './engine/create-flow-engine.ts';
-import type { Isolation } from './engine/isolation.ts';
 import { createImportEngine, type ImportEngine } from './imports/create-import-engine.ts';
 import { announce } from './imports/import-announcer.ts';
 import { importedOpener } from './imports/imported-opener.ts';
@@ -26,8 +25,6 @@ export type Engines = {
   imports: ImportEngine;
   importConsumer: JobConsumer;
 };
-
-const KEPT_OUT_MS = 1_000;
 
 export function createEngines(parts: WorkerParts, doorbells: Doorbells): Engines {
   const { connections, metrics } = parts;
@@ -53,7 +50,7 @@ export function createEngines(parts: WorkerParts, doorbells: Doorbells): Engines
     log,
     queue: 'data-import',
     concurrency: config.importConcurrency,
-    handle: (job) => enterAndHandle(flows.isolation, () => imports.handle(job)),
+    handle: (job) => imports.handle(job),
   });
   metrics.gauge('millrace_phases_running', 'Phases this worker runs now.', () => flows.running.list().length);
   metrics.gauge('millrace_isolated_processes', 'Processes of isolated phases that run now.', isolated.count);
@@ -81,15 +78,4 @@ function flowEngineDeps({ frame, connections, registry, metrics }: WorkerParts, 
     onFreed: doorbells.onFreed,
     onPass: metrics.passEnded,
   };
-}
-
-// Chunks stay out while a suspect phase runs alone in this process.
-async function enterAndHandle(isolation: Isolation, handle: () => Promise<DeliveryOutcome>): Promise<DeliveryOutcome> {
-  const leave = isolation.enter();
-  if (leave === null) return { kind: 'later', delayMs: KEPT_OUT_MS };
-  try {
-    return await handle();
-  } finally {
-    leave();
-  }
 }

@@ -8,6 +8,7 @@ import { createImportReconciler } from './imports/import-reconciler.ts';
 import { createAdmissions } from './services/admissions.ts';
 import { createAnnouncer, type Announcer } from './services/announcer.ts';
 import { createChildrenLoop } from './services/children.ts';
+import { createCodeWaiters } from './services/code-waiters.ts';
 import { createControlListener } from './services/control-listener.ts';
 import { createSchedulePlan } from './services/plan-schedule.ts';
 import { endOverdueFlows } from './services/overdue-flows.ts';
@@ -49,10 +50,9 @@ export function createServices(parts: WorkerParts, engines: Engines): WorkerServ
     plan: createSchedulePlan(planner),
     onFire: metrics.scheduleFired,
   });
-  const onWaiting = (what: 'admissions' | 'backlog') => {
-    if (what === 'admissions') admissions.wake();
-    else flowDispatcher.wake();
-  };
+  const definitions = registry.list().map(({ name, version }) => ({ name, version }));
+  const codeWaiters = createCodeWaiters({ ...common, definitions, direct: flows.direct, onReleased: ringAll });
+  const waking = { admissions, backlog: flowDispatcher, code: codeWaiters };
   const reconcileImports = createImportReconciler({ ...connections, log }).runOnce;
   const announcer = createWorkerAnnouncer(parts, engines);
   return {
@@ -71,7 +71,7 @@ export function createServices(parts: WorkerParts, engines: Engines): WorkerServ
       createRetention({ ...common, registry, retentionDays: config.retentionDays, onDeleted: metrics.flowsDeleted }),
       createTableCleaner(common),
       announcer,
-      createControlListener({ ...connections, running: flows.running, onWaiting, log }),
+      createControlListener({ ...connections, running: flows.running, onWaiting: (what) => waking[what].wake(), log }),
       flows.leaseKeeper,
       engines.isolated,
       createReconciler({
@@ -86,6 +86,7 @@ export function createServices(parts: WorkerParts, engines: Engines): WorkerServ
       admissions,
       createPlanner({ ...common, registry, planner, onPlanned: ringAll }),
       schedules,
+      codeWaiters,
       flows.consumer,
       importConsumer,
     ],

@@ -194,6 +194,52 @@ describe('the limit of waiting items', () => {
   });
 });
 
+describe('a batch beside others on their way', () => {
+  const beside = { itemsMin: 3, waitMsMax: 60_000 };
+
+  it('leaves when it has enough items', async () => {
+    const { batches, batcher } = held({ inFlightMax: 2, beside });
+    const results = [batcher.add(1)];
+    await turn();
+    results.push(batcher.add(2), batcher.add(3));
+    await turn();
+    expect(batches.map((batch) => batch.items)).toEqual([[1]]);
+    results.push(batcher.add(4));
+    await turn();
+    expect(batches.map((batch) => batch.items)).toEqual([[1], [2, 3, 4]]);
+    for (const batch of batches) batch.answer();
+    expect(await Promise.all(results)).toEqual([2, 4, 6, 8]);
+  });
+
+  it('leaves when nothing is on its way any more', async () => {
+    const { batches, batcher } = held({ inFlightMax: 2, beside });
+    const results = [batcher.add(1)];
+    await turn();
+    results.push(batcher.add(2));
+    await turn();
+    batches[0]?.answer();
+    await results[0];
+    await turn();
+    await turn();
+    expect(batches.map((batch) => batch.items)).toEqual([[1], [2]]);
+    batches[1]?.answer();
+    expect(await Promise.all(results)).toEqual([2, 4]);
+  });
+
+  it('leaves after its wait, however few items it has', async () => {
+    const answers = Promise.withResolvers<undefined>();
+    const send = async (items: readonly number[]) => {
+      if (items.includes(2)) answers.resolve(undefined);
+      await answers.promise;
+      return items;
+    };
+    const batcher = createMicroBatcher({ ...LIMITS, inFlightMax: 2, beside: { itemsMin: 3, waitMsMax: 1 }, send });
+    const first = batcher.add(1);
+    await turn();
+    expect(await Promise.all([first, batcher.add(2)])).toEqual([1, 2]);
+  });
+});
+
 describe('drain', () => {
   it('settles at once when nothing is waiting', async () => {
     await expect(held().batcher.drain()).resolves.toBeUndefined();

@@ -1,5 +1,6 @@
 // Write combining: calls from concurrent work are gathered while earlier batches are on their way and sent as one.
 // With nothing on its way a call leaves at the end of the current turn of the event loop, so an idle system pays no wait.
+// Beside others on their way a small batch may be told to wait a little: what it costs does not depend much on its size.
 
 export type MicroBatcher<Item, Result> = {
   /** Adds an item; settles with its own result. @throws Error when more items wait, or heavier ones, than may. */
@@ -14,6 +15,8 @@ export type MicroBatcherOptions<Item, Result> = {
   batchMax: number;
   /** Batches that may be on their way at once. */
   inFlightMax: number;
+  /** While others are on their way, a batch waits until it has so many items, or for so long. Default: it leaves at once. */
+  beside?: { itemsMin: number; waitMsMax: number };
   /** Items that may wait. */
   pendingMax: number;
   /** What an item adds to the size of its batch, asked once. Default: nothing. */
@@ -32,20 +35,30 @@ export type MicroBatcherOptions<Item, Result> = {
 type Waiting<Item, Result> = { item: Item; weight: number; resolve(result: Result): void; reject(error: unknown): void };
 
 export function createMicroBatcher<Item, Result>(options: MicroBatcherOptions<Item, Result>): MicroBatcher<Item, Result> {
-  const { weightMax = Infinity, pendingWeightMax = Infinity } = options;
+  const { weightMax = Infinity, pendingWeightMax = Infinity, beside = { itemsMin: 1, waitMsMax: 0 } } = options;
   const pending: Waiting<Item, Result>[] = [];
   let pendingWeight = 0;
   let inFlight = 0;
   let scheduled = false;
+  /** Runs while a batch waits because others are on their way. */
+  let patience: NodeJS.Timeout | undefined;
   let drained: (() => void)[] = [];
 
   const schedule = () => {
     if (scheduled || inFlight >= options.inFlightMax || pending.length === 0) return;
+    if (inFlight > 0 && pending.length < beside.itemsMin) {
+      patience ??= setTimeout(leave, beside.waitMsMax);
+      return;
+    }
     scheduled = true;
-    setImmediate(() => {
-      scheduled = false;
-      pump();
-    });
+    setImmediate(leave);
+  };
+
+  const leave = () => {
+    scheduled = false;
+    clearTimeout(patience);
+    patience = undefined;
+    pump();
   };
 
   const pump = () => {

@@ -5,6 +5,8 @@ export { createKeys } from './keys.ts';
 export type { Keys } from './keys.ts';
 export { createLocks } from './locks.ts';
 export type { LockRequest, Locks } from './locks.ts';
+export { createRequestCounter } from './request-counter.ts';
+export type { AskedRequests, CountedRequests, RequestCounter } from './request-counter.ts';
 export { createSubscriptions } from './subscriptions.ts';
 export type { Subscriptions } from './subscriptions.ts';
 export { createUpdatePublisher, readProgress } from './updates.ts';

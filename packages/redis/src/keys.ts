@@ -10,6 +10,10 @@ export type Keys = {
   updates(workspace: string, subjectId: string): string;
   /** String: the token of who holds the resource, with a time to live. */
   lock(workspace: string, resource: string): string;
+  /** Hash: the last millisecond of a slot -> requests counted in it. Of an API key, in its workspace. */
+  keyRequests(workspace: string, keyId: string): string;
+  /** The same for an address that calls without a key. */
+  addressRequests(address: string): string;
   /** String: the worker that works on a phase. Phase ids are unique over all workspaces, and a delivery knows nothing but the id. */
   phaseLock(phaseId: string): string;
   /** Channel: requests to running handlers in all worker processes, such as cancel. */
@@ -26,6 +30,8 @@ export function createKeys(prefix: string): Keys {
     progressChannel: (workspace, flowId) => scoped(workspace, `agent:progress:${flowId}`),
     updates: (workspace, subjectId) => scoped(workspace, `flow:updates:${subjectId}`),
     lock: (workspace, resource) => scoped(workspace, `lock:${resource}`),
+    keyRequests: (workspace, keyId) => scoped(workspace, `rate_limit:key:${keyId}`),
+    addressRequests: (address) => `${prefix}:rate_limit:address:${address}`,
     phaseLock: (phaseId) => `${prefix}:lock:phase:${phaseId}`,
     control: () => `${prefix}:control`,
     queuePrefix: () => `${prefix}:queue`,

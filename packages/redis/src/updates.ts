@@ -23,9 +23,9 @@ export type UpdatePublisher = {
 
 /**
  * `cancel`: the flow was cancelled; whoever runs a phase of it must stop. `admissions`: something waits for a place under a concurrency key or
- * for a rate limit. `backlog`: ready phases wait in PostgreSQL for a place in the queue.
+ * for a rate limit. `backlog`: ready phases wait in PostgreSQL for a place in the queue. `code`: a phase waits for a worker with its code.
  */
-export type ControlMessage = { type: 'cancel'; flowId: string } | { type: 'admissions' } | { type: 'backlog' };
+export type ControlMessage = { type: 'cancel'; flowId: string } | { type: 'admissions' } | { type: 'backlog' } | { type: 'code' };
 
 const PROGRESS_TTL_SECONDS = 24 * 3_600;
 

@@ -70,7 +70,10 @@ export type ImportOutcome = ImportedRows & {
 };
 
 export type StartOptions = {
-  /** Tells this child from others that the same phase starts. Default: the flow's name and the number of the call; give one when calls may change their order. */
+  /**
+   * Tells this child from others that the same phase starts, of whatever flow. Default: the flow's name and the number of the call; give one
+   * when calls may change their order.
+   */
   key?: string;
   /** True: the phase waits for the child's end, without a worker. Default true. */
   wait?: boolean;
@@ -118,13 +121,13 @@ export type PhaseContext<Input = unknown, Outputs = Record<string, unknown>> = {
   sleep(duration: Duration): Promise<void>;
   /**
    * Waits for a signal to this flow, without a worker, and answers what was sent. One that came before is taken at once; it can come before
-   * the handler waits when the definition names it in `signals`.
+   * the handler waits when the definition names it in `signals`. Not inside of `step`.
    * @throws SignalTimeout when it has not come in time.
    */
   waitFor<T = unknown>(signal: string, options?: { timeout?: Duration }): Promise<T>;
   /**
    * Starts a child flow, once however often the phase is tried, and waits for its end without a worker. Call it many times with Promise.all
-   * to fan out. @throws ChildFlowFailed when it failed and that is this phase's failure too.
+   * to fan out. Inside of `step` only with `wait: false`. @throws ChildFlowFailed when it failed and that is this phase's failure too.
    */
   start(flow: string, input: unknown, options?: StartOptions): Promise<ChildFlow>;
   /** Holds a lock shared by all processes while `fn` runs. Throws when it cannot be had. `fence` rises with every holder. */

@@ -133,6 +133,11 @@ describe('planPhases', () => {
     expect(planned).toEqual({ ok: false, faults: [{ phase: null, message: `${field} must be a duration of at most ${most}` }] });
   });
 
+  it('refuses a flow that must end in no time', () => {
+    const planned = planPhases({ name: 'f', version: 1, input: z.unknown(), phases: { a: { run } }, timeout: 0 }, {});
+    expect(planned).toEqual({ ok: false, faults: [{ phase: null, message: 'timeout must be longer than nothing' }] });
+  });
+
   it('gives the input read-only to what makes phases of it', () => {
     expect(() => plan((input) => ({ [(input as string[]).splice(0).join('')]: { run } }), ['x', 'y'])).toThrow(TypeError);
   });
@@ -172,6 +177,8 @@ describe('the numbers of a phase', () => {
     ['a jitter that is negative', { retry: { backoff: { type: 'fixed', delay: '1s', jitter: -0.1 } } }, 'retry.backoff.jitter'],
     ['a soft limit that is no duration', { timeout: { soft: '1 min' } }, 'timeout.soft'],
     ['a hard limit that no timer can hold', { timeout: { hard: '25d' } }, 'timeout.hard'],
+    ['a soft limit of no time', { timeout: { soft: '0s' } }, 'timeout.soft must be longer than nothing'],
+    ['a hard limit of no time', { timeout: { hard: 0 } }, 'timeout.hard must be longer than nothing'],
   ])('refuse %s', (_, phase, field) => {
     expect(faultOfOne(phase as Partial<PhaseDefinition>)).toEqual([['only', expect.stringContaining(field)]]);
   });

@@ -67,7 +67,7 @@ function countFaults(count: number): FlowFault[] | undefined {
 function flowFaults<Input>({ timeout, expiresIn }: FlowDefinition<Input>): FlowFault[] {
   const expiry =
     expiresIn === undefined || isDuration(expiresIn, EXPIRY_MS_MAX) ? [] : ['expiresIn must be a duration of at most ten years'];
-  return [...durationProblems({ timeout }), ...expiry].map((message) => ({ phase: null, message }));
+  return [...limitProblems({ timeout }), ...expiry].map((message) => ({ phase: null, message }));
 }
 
 function phaseFaults<Input>(table: PhaseTable<Input>, names: readonly string[]): FlowFault[] {
@@ -106,7 +106,7 @@ function waitProblems({ waitFor, needs: _needs, ...others }: WaitDefinition): st
 function runProblems<Input>(phase: WorkOptions<Input>): string[] {
   return [
     ...retryProblems(phase),
-    ...durationProblems({ 'timeout.soft': phase.timeout?.soft, 'timeout.hard': phase.timeout?.hard }),
+    ...limitProblems({ 'timeout.soft': phase.timeout?.soft, 'timeout.hard': phase.timeout?.hard }),
     ...isolateProblems(phase),
   ];
 }
@@ -121,7 +121,7 @@ function isolateProblems<Input>(phase: WorkOptions<Input> & { isolate?: boolean 
 }
 
 function requestProblems<Input>({ http }: HttpDefinition<Input>): string[] {
-  return [...httpProblems(http), ...durationProblems({ 'http.callbackTimeout': http.callbackTimeout })];
+  return [...httpProblems(http), ...limitProblems({ 'http.callbackTimeout': http.callbackTimeout })];
 }
 
 function retryProblems<Input>(phase: WorkOptions<Input>): string[] {
@@ -139,6 +139,14 @@ function durationProblems(durations: Record<string, Duration | undefined>): stri
   return Object.entries(durations).flatMap(([field, duration]) =>
     duration === undefined || isDuration(duration, LIMITS.timerMsMax) ? [] : [`${field} must be a duration of at most 24 days`],
   );
+}
+
+// Nothing can be done in no time.
+function limitProblems(limits: Record<string, Duration | undefined>): string[] {
+  return Object.entries(limits).flatMap(([field, limit]) => {
+    const problems = durationProblems({ [field]: limit });
+    return problems.length === 0 && limit !== undefined && durationMs(limit) === 0 ? [`${field} must be longer than nothing`] : problems;
+  });
 }
 
 function isDuration(duration: Duration, msMax: number): boolean {

@@ -51,7 +51,7 @@ export { pauseFlowSchema, pauseQueueSchema, resumeQueueSchema } from './rest/pau
 export type { FlowPauseAnswer } from './rest/pauses.ts';
 export { JOB_STATES, jobSchema, queuePageSchema, queueSchema, workerListQuery, workerPageSchema, workerSchema } from './rest/queues.ts';
 export type { JobAnswer, JobState, QueueAnswer, WorkerAnswer } from './rest/queues.ts';
-export { batchLineSchema, DEDUPE_MODES, newFlowSchema, PRIORITY_DEFAULT } from './rest/flow-requests.ts';
+export { batchLineSchema, DEDUPE_MODES, newFlowSchema, PRIORITY_DEFAULT, tagsSchema } from './rest/flow-requests.ts';
 export type { BatchLineBody, DedupeMode, NewFlowBody } from './rest/flow-requests.ts';
 export { livenessSchema, readinessSchema, redisHealthSchema } from './rest/health.ts';
 export { createdKeySchema, keyListQuery, keyPageSchema, keySchema, keyScopeQuery, newKeySchema } from './rest/keys.ts';

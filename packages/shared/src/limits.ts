@@ -9,6 +9,8 @@ export const LIMITS = {
   jsonKeysMax: 1_000,
   stringBytesMax: 64 * 1024,
   urlBytesMax: 8 * 1024,
+  /** Requests of an API key that has no limit of its own, and callbacks from one address. */
+  requestsPerMinute: 60_000,
   idempotencyKeyCharsMax: 255,
   pageItemsMax: 200,
   pageItemsDefault: 50,

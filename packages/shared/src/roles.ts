@@ -11,5 +11,5 @@ export function roleAllows(held: Role, needed: Role): boolean {
 /** The workspace that exists from the start and whose admins may make others. */
 export const DEFAULT_WORKSPACE = 'default';
 
-/** Who is calling: found from an API key; carried into every store call. */
-export type Principal = { workspace: string; role: Role; keyId: string };
+/** Who is calling: found from an API key; carried into every store call. `requestsPerMinute`: 0 for no limit. */
+export type Principal = { workspace: string; role: Role; keyId: string; requestsPerMinute: number };

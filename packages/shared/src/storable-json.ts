@@ -13,7 +13,8 @@ export function storableJson(value: unknown, bytesMax: number): StorableJson {
   } catch (error) {
     return { ok: false, problem: `it is not JSON: ${error instanceof Error ? error.message : 'unknown reason'}` };
   }
-  const sizeBytes = new TextEncoder().encode(text).length;
+  // UTF-8 needs at most 3 bytes per UTF-16 unit, so most texts need no counting.
+  const sizeBytes = text.length * 3 <= bytesMax ? 0 : new TextEncoder().encode(text).length;
   if (sizeBytes > bytesMax) return { ok: false, problem: `it is larger than ${bytesMax} bytes as JSON: ${sizeBytes}` };
   if (hasEscape(text, /^(?:\\\\)*\\u0000/)) return { ok: false, problem: 'it contains the NUL character' };
   if (hasEscape(text, /^(?:\\\\)*\\ud[89ab]/i) || hasEscape(text, /^(?:\\\\)*\\ud[c-f]/i))

@@ -4,7 +4,7 @@ export type { Database, DatabaseOptions, PoolClient, Queryable } from './databas
 export { appendLogs, readEvents, readHeads } from './events/event-store.ts';
 export type { EventPage, LogLine } from './events/event-store.ts';
 export { publicEvent } from './events/logged-event.ts';
-export type { LoggedEvent } from './events/logged-event.ts';
+export type { LoggedEvent, EventSubject } from './events/logged-event.ts';
 export {
   backlogLanes,
   dispatchAgain,
@@ -45,14 +45,14 @@ export { endOverdueFlow, overdueFlows } from './flows/end-overdue-flows.ts';
 export type { OverdueEnd } from './flows/end-overdue-flows.ts';
 export { failOverdueWait, failPhase } from './flows/fail-phase.ts';
 export type { FailureOutcome, PhaseError, PhaseFailure } from './flows/fail-phase.ts';
-export { renewLeases } from './flows/lease-phases.ts';
+export { renewHeldLease, renewLeases } from './flows/lease-phases.ts';
 export type { HeldPhase } from './flows/lease-phases.ts';
 export { nextLockFence } from './flows/lock-fence.ts';
 export { readFlow, readFlowHead } from './flows/read-flow.ts';
 export type { FlowSnapshot, StoredCancellation, StoredFlow, StoredPhase } from './flows/read-flow.ts';
 export { OUTPUTS_BYTES_MAX, readOutputs } from './flows/read-outputs.ts';
 export { forgiveLosses } from './flows/forgive-losses.ts';
-export { isCondemned, markAlone, quarantinePhase, SUSPECT_CRASHES } from './flows/quarantine.ts';
+export { isCondemned, markAlone, quarantinePhase, SUSPECT_CRASHES, type DeadlyPhase } from './flows/quarantine.ts';
 export { releasePhases } from './flows/release-phases.ts';
 export type { PhaseRelease, ReleaseOutcome } from './flows/release-phases.ts';
 export { rerunPhase, type RerunOutcome } from './flows/rerun-phase.ts';
@@ -125,7 +125,7 @@ export { deleteEndedPauses, EVERYBODY, listQueuePauses, pauseQueue, resumeQueue 
 export type { QueuePause } from './queues/pause-queue.ts';
 export { addQueueMinutes, deleteOldMinutes, RATE_MINUTES, readQueueRate } from './queues/queue-minutes.ts';
 export type { QueueMinute } from './queues/queue-minutes.ts';
-export { holdForCode, releaseForCode, renewAbsent } from './workers/absent-code.ts';
+export { codeKeys, noteAbsent, releaseForCode, renewAbsent } from './workers/absent-code.ts';
 export { announceWorker, deleteDeadWorkers, removeWorker, WORKER_DEAD_MS } from './workers/announce-worker.ts';
 export type { HeldDefinition, WorkerAnnouncement } from './workers/announce-worker.ts';
 export { listWorkers } from './workers/list-workers.ts';

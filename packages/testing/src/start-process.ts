@@ -20,6 +20,8 @@ export type TestProcess = {
 };
 
 const REPOSITORY = fileURLToPath(new URL('../../../', import.meta.url));
+/** As everywhere that our processes are started for use. */
+const NODE_FLAGS = ['--max-semi-space-size=8'];
 const LOGS_MAX = 2_000;
 const STOP_TIMEOUT_MS = 30_000;
 
@@ -27,7 +29,7 @@ export type StartOptions = { env: Record<string, string>; cwd?: string };
 
 /** @param mainFile path from the root of the repository, such as `apps/worker/src/main.ts` */
 export function startProcess(mainFile: string, { env, cwd }: StartOptions): TestProcess {
-  const child = spawn(process.execPath, [`${REPOSITORY}${mainFile}`], {
+  const child = spawn(process.execPath, [...NODE_FLAGS, `${REPOSITORY}${mainFile}`], {
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
     cwd: cwd ?? REPOSITORY,
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -22,15 +22,15 @@ export type TestStack = {
   close(): Promise<void>;
 };
 
-/** `servers`: others than DATABASE_URL and REDIS_URL name. */
-export type StackOptions = { servers?: { databaseUrl: string; redisUrl: string }; env?: Record<string, string> };
+/** `servers`: others than DATABASE_URL and REDIS_URL name. `guarded`: see createTestDatabase. */
+export type StackOptions = { servers?: { databaseUrl: string; redisUrl: string }; env?: Record<string, string>; guarded?: boolean };
 
 const READY_WITHIN_MS = 20_000;
 let stackCount = 0;
 
 /** Makes the ground for processes; starts none. */
 export async function createTestStack(options: StackOptions = {}): Promise<TestStack> {
-  const database = await createTestDatabase(options.servers?.databaseUrl);
+  const database = await createTestDatabase(options.servers?.databaseUrl, options);
   const home = await mkdtemp(path.join(tmpdir(), 'millrace-test-'));
   const port = await freePort();
   stackCount += 1;

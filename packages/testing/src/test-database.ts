@@ -12,9 +12,14 @@ export type TestDatabase = {
 
 /**
  * @param serverUrl a database on the server to use; default: what DATABASE_URL names.
+ * @param options.guarded whether it refuses changes of status that must not be, at the cost of a trigger on every change. Default: true;
+ * benchmarks measure what is deployed.
  * @throws Error when there is neither.
  */
-export async function createTestDatabase(serverUrl: string | undefined = process.env['DATABASE_URL']): Promise<TestDatabase> {
+export async function createTestDatabase(
+  serverUrl: string | undefined = process.env['DATABASE_URL'],
+  { guarded = true }: { guarded?: boolean } = {},
+): Promise<TestDatabase> {
   if (serverUrl === undefined) throw new Error('DATABASE_URL is not set: run the tests with "npm test"');
   const name = `test_${process.pid}_${randomBytes(4).toString('hex')}`;
   await onServer(serverUrl, `CREATE DATABASE ${name}`);
@@ -22,7 +27,7 @@ export async function createTestDatabase(serverUrl: string | undefined = process
   await migrate(url);
   await ensureSelftestTable(url);
   const database = createDatabase({ url, name: 'test', onError: () => undefined });
-  await guardLifecycle(database.main);
+  if (guarded) await guardLifecycle(database.main);
   return {
     url,
     database,

@@ -56,7 +56,7 @@ describe('the authenticator', () => {
     const { authenticate, state, key } = setUp();
     const found = await Promise.all([authenticate(key), authenticate(key), authenticate(key)]);
     await authenticate(key);
-    expect(found[0]).toEqual({ workspace: 'team', role: 'operator', keyId: ID });
+    expect(found[0]).toEqual({ workspace: 'team', role: 'operator', keyId: ID, requestsPerMinute: 60_000 });
     expect(state.lookups).toBe(1);
   });
 
@@ -76,9 +76,33 @@ describe('the authenticator', () => {
   it('refuses a key in the moment it expires, though it was looked up before', async () => {
     const { authenticate, state, key } = setUp({ expiresAt: new Date(1_002_000) });
     await authenticate(key);
+    await authenticate(key);
     state.nowMs = 1_002_000;
     await expect(authenticate(key)).rejects.toMatchObject({ code: 'unauthorized' });
     expect(state.lookups).toBe(1);
+  });
+
+  it.each([
+    ['was revoked elsewhere', 4_000, false],
+    ['was revoked here', 0, true],
+  ])('refuses a key that was good many times before and %s', async (_how, laterMs, forgotten) => {
+    const { authenticator, authenticate, state, key } = setUp();
+    for (let times = 0; times < 3; times += 1) await authenticate(key);
+    state.inForce = false;
+    state.nowMs += laterMs;
+    if (forgotten) authenticator.forget(ID);
+    await expect(authenticate(key)).rejects.toMatchObject({ code: 'unauthorized' });
+    await expect(authenticate(key)).rejects.toMatchObject({ code: 'unauthorized' });
+  });
+
+  it('takes a key that was good many times again after its look-up, and no other secret with its id', async () => {
+    const { authenticate, state, key } = setUp();
+    for (let times = 0; times < 3; times += 1) await authenticate(key);
+    state.nowMs += 4_000;
+    for (let times = 0; times < 3; times += 1) expect((await authenticate(key)).keyId).toBe(ID);
+    expect(state.lookups).toBe(2);
+    const other = formatApiKey({ id: ID, secret: newSecret().secret });
+    for (let times = 0; times < 3; times += 1) await expect(authenticate(other)).rejects.toMatchObject({ code: 'unauthorized' });
   });
 
   it('remembers unknown keys too, so that guessing does not reach the database', async () => {
@@ -91,7 +115,7 @@ describe('the authenticator', () => {
   it('takes the bootstrap key for the admin of default without any look-up, and nothing like it', async () => {
     const { authenticator, authenticate, state } = setUp({ adminKey: 'mr_bootstrap-key-of-some-length' });
     const principal = await authenticate('mr_bootstrap-key-of-some-length');
-    expect(principal).toEqual({ workspace: 'default', role: 'admin', keyId: 'bootstrap' });
+    expect(principal).toEqual({ workspace: 'default', role: 'admin', keyId: 'bootstrap', requestsPerMinute: 0 });
     expect(await authenticator.isStillValid(principal)).toBe(true);
     await expect(authenticate('mr_bootstrap-key-of-some-lengtH')).rejects.toMatchObject({ code: 'unauthorized' });
     expect(state.lookups).toBe(0);

@@ -4,7 +4,7 @@ import { AppError, DEFAULT_WORKSPACE, roleAllows, type Principal } from '@millra
 import type { JobDispatcher } from '@millrace/queue';
 import type { Express, RequestHandler } from 'express';
 import type { Authenticator } from '../auth/authenticator.ts';
-import { exchangeOf } from '../http/create-app.ts';
+import { exchangeOf } from '../http/mounts.ts';
 
 export const BOARD_PATH = '/admin/queues';
 

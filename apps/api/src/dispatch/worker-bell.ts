@@ -4,7 +4,7 @@ import type { Logger } from '@millrace/process';
 import type { ControlMessage } from '@millrace/redis';
 
 /** admissions: something waits for a place under a concurrency key or for a rate limit. backlog: ready phases wait for a place in the queue. */
-export type RungFor = Exclude<ControlMessage['type'], 'cancel'>;
+export type RungFor = Exclude<ControlMessage['type'], 'cancel' | 'code'>;
 
 export type WorkerBell = { ring(what: RungFor): void };
 

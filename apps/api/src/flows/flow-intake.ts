@@ -54,6 +54,8 @@ const STATEMENTS_PENDING_MAX = 16;
 const IN_FLIGHT_MAX = 4;
 /** Each is a transaction that may wait for another start of the same key: they must not take the connections that reads need. */
 const DEDUPED_IN_FLIGHT_MAX = 2;
+/** A statement for ten flows costs nearly what one for fifty does. A statement that takes longer than this is held up and holds nobody else up. */
+const BESIDE = { itemsMin: 24, waitMsMax: 25 };
 const PENDING_MAX = 10_000;
 
 type Item = FlowOrder & { isAbandoned(): boolean };
@@ -62,14 +64,8 @@ export function createFlowIntake(deps: FlowIntakeDeps): FlowIntake {
   const plain = createBatcher((orders) => writePlain(deps, orders), IN_FLIGHT_MAX);
   const deduped = createBatcher((orders) => writeDeduped(deps, orders), DEDUPED_IN_FLIGHT_MAX);
   return {
-    createOne: async (order, isAbandoned) => {
-      const batcher = order.draft.dedupe === undefined ? plain : deduped;
-      const started = await batcher.add({ ...order, isAbandoned }).catch((error: unknown) => {
-        throw error instanceof Error && error.message.includes('items wait') ? overloaded(error) : error;
-      });
-      if (started === undefined) throw new AppError('dependency-unavailable');
-      return started;
-    },
+    createOne: ({ draft, idempotency }, isAbandoned) =>
+      (draft.dedupe === undefined ? plain : deduped).add({ draft, idempotency, isAbandoned }).then(required, refused),
     createMany: async (orders, isAbandoned) => {
       const started: StartedFlow[] = [];
       for (const slice of slicesOf(orders)) {
@@ -84,12 +80,22 @@ export function createFlowIntake(deps: FlowIntakeDeps): FlowIntake {
   };
 }
 
+function required(started: StartedFlow | undefined): StartedFlow {
+  if (started === undefined) throw new AppError('dependency-unavailable');
+  return started;
+}
+
+function refused(error: unknown): never {
+  throw error instanceof Error && error.message.includes('items wait') ? overloaded(error) : error;
+}
+
 type Write = (orders: readonly FlowOrder[]) => Promise<StartedFlow[]>;
 
 function createBatcher(write: Write, inFlightMax: number) {
   return createMicroBatcher<Item, StartedFlow | undefined>({
     batchMax: BATCH_MAX,
     inFlightMax,
+    beside: BESIDE,
     pendingMax: PENDING_MAX,
     // A batch must be one statement: what is sent again because of a bad item must not be committed in part.
     weigh: ({ draft }) => shareOf(draft),

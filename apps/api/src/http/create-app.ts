@@ -1,165 +1,133 @@
-// Turns routes into an Express application: one layer in front that opens the exchange and finds the caller, one layer per path,
-// two at the end for what matched nothing and for what went wrong. No other middleware: every request pays for each.
-import { AppError, type ErrorCode, type Principal } from '@millrace/shared';
+// Turns routes into what the server calls for each request: opens the exchange, finds the caller, counts the request, then
+// finds the path and serves the route.
+// Our own paths never pass through Express: it is there for the applications of others, and for what nobody knows.
+import type { RequestListener } from 'node:http';
 import type { Logger } from '@millrace/process';
-import express, {
-  type ErrorRequestHandler,
-  type Express,
-  type NextFunction,
-  type Request,
-  type RequestHandler,
-  type Response,
-} from 'express';
 import type { Authenticator } from '../auth/authenticator.ts';
+import type { AdmitRequest } from '../limits/admit-request.ts';
 import { ACCESS_TABLE } from './access-table.ts';
-import { openExchange, type Exchange } from './exchange.ts';
+import { createDeadlines } from './deadlines.ts';
+import { openExchange, REQUEST_DEADLINE_MS, type Exchange } from './exchange.ts';
 import { addressFault, bearerOf, findCaller, isApiPath, isCallbackPath, isLoopback } from './find-caller.ts';
+import { createMounts, type Mount } from './mounts.ts';
 import type { Route } from './route.ts';
-import { allowedMethods, routeOf, serveRoute } from './serve-route.ts';
+import { createRouteTable, type FoundPath } from './route-table.ts';
+import { allowedMethods, serveRoute } from './serve-route.ts';
 
 export type AppDeps = {
   routes: readonly Route[];
-  /** Applications of others, such as Bull Board, each with its own gate: path -> handler. */
-  mounts?: readonly { path: string; handler: RequestHandler }[];
+  mounts?: readonly Mount[];
   authenticator: Authenticator;
+  /** Counts a request below /v1 and says in its headers what is left; throws when there is nothing left. */
+  admit: AdmitRequest;
   log: Logger;
   onDone(exchange: Exchange): void;
 };
 
-type Locals = { exchange: Exchange };
+type PathRoutes = { routes: readonly Route[]; needsKeyFromAfar: boolean };
+type Step = (exchange: Exchange) => void;
 
-export function createApp(deps: AppDeps): Express {
-  const app = express();
-  app.disable('x-powered-by');
-  app.disable('etag');
-  // A path that differs in case or in a trailing slash is another path: the caller is looked for by the very same text.
-  app.enable('case sensitive routing');
-  app.enable('strict routing');
-  app.set('query parser', false);
-  app.use(frontLayer(deps));
-  for (const [path, routes] of byPath(deps.routes)) app.route(expressPath(path)).all(pathLayer(routes, deps));
-  for (const mount of deps.mounts ?? []) app.use(mount.path, mount.handler);
-  app.use((_request: Request, response: Response<unknown, Locals>) => {
-    response.locals.exchange.fail(new AppError('not-found'));
-  });
-  app.use(errorLayer(deps));
-  return app;
-}
+export function createApp(deps: AppDeps): RequestListener {
+  const table = createRouteTable<PathRoutes>(deps.routes, (routes) => ({
+    routes,
+    needsKeyFromAfar: routes.some((route) => ACCESS_TABLE[route.operationId] === 'loopback-or-viewer'),
+  }));
+  const passOn = createMounts(deps.mounts ?? [], deps.log);
+  const deadlines = createDeadlines(REQUEST_DEADLINE_MS);
 
-/** The exchange that the front layer opened for this response. */
-export function exchangeOf(response: Response): Exchange {
-  return (response as Response<unknown, Locals>).locals.exchange;
-}
-
-function frontLayer(deps: AppDeps): RequestHandler {
-  return (request: Request, response: Response, next: NextFunction) => {
-    const exchange = openExchange({ req: request, res: response }, deps);
-    (response as Response<unknown, Locals>).locals.exchange = exchange;
-    const fault = addressFault(request);
-    if (fault !== undefined) {
-      exchange.fail(fault.error, fault.status);
+  const route: Step = (exchange) => {
+    let found: FoundPath<PathRoutes> | undefined;
+    try {
+      found = table.find(pathOf(exchange.req.url ?? ''));
+    } catch (error) {
+      exchange.fail(error);
       return;
     }
-    if (!isApiPath(request.url)) next();
-    else if (isCallbackPath(request.url)) requireBearer(exchange, next);
-    else identify(exchange, deps, next);
+    if (found === undefined) {
+      passOn(exchange);
+      return;
+    }
+    const { value, params } = found;
+    const serve = () => {
+      serveMethod(value.routes, exchange, params);
+    };
+    // Below /v1 the caller is known by now. Here a key is only asked of those who are not on this machine.
+    if (value.needsKeyFromAfar && !isLoopback(exchange.req)) identify(exchange, deps.authenticator, serve);
+    else serve();
   };
+
+  // An address that is wrong is told only to those who may ask.
+  const checkAddress: Step = (exchange) => {
+    const fault = addressFault(exchange.req);
+    if (fault === undefined) route(exchange);
+    else exchange.fail(fault.error, fault.status);
+  };
+  const admit: Step = (exchange) => {
+    settleThen(
+      () => deps.admit(exchange),
+      exchange,
+      () => {
+        checkAddress(exchange);
+      },
+    );
+  };
+
+  return (req, res) => {
+    const exchange = openExchange({ req, res }, { log: deps.log, onDone: deps.onDone, deadlines });
+    const url = req.url ?? '';
+    if (!isApiPath(url)) checkAddress(exchange);
+    else if (isCallbackPath(url)) requireBearer(exchange, admit);
+    else identify(exchange, deps.authenticator, admit);
+  };
+}
+
+// The path as it was sent. Proxies may send the whole address, and careless clients the fragment that was meant for themselves.
+function pathOf(url: string): string {
+  if (!url.startsWith('/')) return URL.canParse(url) ? new URL(url).pathname : url;
+  const end = url.search(/[?#]/);
+  return end === -1 ? url : url.slice(0, end);
 }
 
 // What the token is good for is found out when it is used.
-function requireBearer(exchange: Exchange, next: () => void): void {
-  try {
-    bearerOf(exchange.req);
-  } catch (error) {
+function requireBearer(exchange: Exchange, next: Step): void {
+  settleThen(
+    () => void bearerOf(exchange.req),
+    exchange,
+    () => {
+      next(exchange);
+    },
+  );
+}
+
+function identify(exchange: Exchange, authenticator: Authenticator, next: Step): void {
+  settleThen(
+    () => findCaller(exchange.req, authenticator),
+    exchange,
+    (principal) => {
+      exchange.principal = principal;
+      next(exchange);
+    },
+  );
+}
+
+// Goes on in the same turn when there is nothing to wait for: most keys are known already. What is thrown is the answer.
+function settleThen<T>(step: () => T | Promise<T>, exchange: Exchange, goOn: (result: T) => void): void {
+  const refuse = (error: unknown) => {
     exchange.fail(error);
+  };
+  let result: T | Promise<T>;
+  try {
+    result = step();
+  } catch (error) {
+    refuse(error);
     return;
   }
-  next();
+  if (result instanceof Promise) result.then(goOn, refuse);
+  else goOn(result);
 }
 
-// Calls `next` in the same turn when the key is known already.
-function identify(exchange: Exchange, deps: Pick<AppDeps, 'authenticator'>, next: () => void): void {
-  try {
-    const found = findCaller(exchange.req, deps.authenticator);
-    if (found instanceof Promise) {
-      void awaitCaller(found, exchange, next);
-      return;
-    }
-    exchange.principal = found;
-  } catch (error) {
-    exchange.fail(error);
-    return;
-  }
-  next();
-}
-
-async function awaitCaller(found: Promise<Principal>, exchange: Exchange, next: () => void): Promise<void> {
-  try {
-    exchange.principal = await found;
-  } catch (error) {
-    exchange.fail(error);
-    return;
-  }
-  next();
-}
-
-function pathLayer(routes: readonly Route[], deps: AppDeps): RequestHandler {
-  const needsKeyFromAfar = routes.some((route) => ACCESS_TABLE[route.operationId] === 'loopback-or-viewer');
-  const serve = (request: Request, exchange: Exchange) => {
-    if (request.method === 'OPTIONS') {
-      exchange.reply({ status: 204, headers: { allow: allowedMethods(routes).join(', ') } });
-      return;
-    }
-    void run(routes, exchange, request.params as Record<string, string>);
-  };
-  return (request: Request, response: Response) => {
-    const exchange = exchangeOf(response);
-    if (exchange.isSettled()) return;
-    // Below /v1 the caller is known by now. Here a key is only asked of those who are not on this machine.
-    if (needsKeyFromAfar && !isLoopback(request))
-      identify(exchange, deps, () => {
-        serve(request, exchange);
-      });
-    else serve(request, exchange);
-  };
-}
-
-async function run(routes: readonly Route[], exchange: Exchange, params: Record<string, string>): Promise<void> {
-  try {
-    const route = routeOf(routes, exchange);
-    exchange.operation = route.operationId;
-    const reply = await serveRoute({ route, exchange, params });
-    if (reply !== undefined) exchange.reply(reply);
-  } catch (error) {
-    if (exchange.res.headersSent && !exchange.res.writableEnded) exchange.res.destroy();
-    exchange.fail(error);
-  }
-}
-
-function errorLayer(deps: AppDeps): ErrorRequestHandler {
-  // oxlint-disable-next-line eslint/max-params -- Express knows an error layer by its four parameters.
-  return (error: unknown, _request: Request, response: Response, _next: NextFunction) => {
-    const exchange = exchangeOf(response);
-    const code: ErrorCode = error instanceof URIError || statusOf(error) === 400 ? 'invalid-encoding' : 'internal';
-    if (code === 'internal' && !(error instanceof AppError))
-      deps.log.error({ err: error, requestId: exchange.requestId }, 'unexpected failure outside of any handler');
-    exchange.fail(code === 'invalid-encoding' ? new AppError(code, { detail: 'The address is not valid percent-encoded UTF-8.' }) : error);
-  };
-}
-
-function statusOf(error: unknown): unknown {
-  return error instanceof Error ? (error as { status?: unknown }).status : undefined;
-}
-
-// Fixed paths come before those with parameters, so that `/v1/flows/batch` is not taken for a flow of that id.
-function byPath(routes: readonly Route[]): Map<string, Route[]> {
-  const paths = new Map<string, Route[]>();
-  const ordered = [...routes.filter((route) => !route.path.includes('{')), ...routes.filter((route) => route.path.includes('{'))];
-  for (const route of ordered) paths.set(route.path, [...(paths.get(route.path) ?? []), route]);
-  return paths;
-}
-
-/** `/v1/flows/{id}` as Express writes it: `/v1/flows/:id`. */
-export function expressPath(path: string): string {
-  return path.replaceAll(/\{([A-Za-z]+)\}/g, ':$1');
+function serveMethod(routes: readonly Route[], exchange: Exchange, params: Readonly<Record<string, string>>): void {
+  if (exchange.isSettled()) return;
+  if (exchange.req.method === 'OPTIONS') exchange.reply({ status: 204, headers: { allow: allowedMethods(routes).join(', ') } });
+  else void serveRoute({ routes, exchange, params });
 }

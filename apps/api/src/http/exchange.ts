@@ -3,8 +3,9 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { AppError, type Principal } from '@millrace/shared';
 import type { Logger } from '@millrace/process';
+import type { Deadlines } from './deadlines.ts';
 import { sendProblem, type ProblemContext } from './problem-response.ts';
-import type { ApiReply } from './route.ts';
+import type { ApiReply, RawExchange } from './route.ts';
 
 /** No request takes longer, uploads and streams excepted; a little below the promised 10 s, so that the answer arrives within them. */
 export const REQUEST_DEADLINE_MS = 9_500;
@@ -14,40 +15,44 @@ const LEFTOVER_MS = 2_000;
 export type Exchange = {
   readonly requestId: string;
   readonly req: IncomingMessage;
+  /** To look at. Whoever answers by it himself takes it from `raw`. */
   readonly res: ServerResponse;
   readonly startedAt: number;
   /** Undefined on public routes. */
   principal: Principal | undefined;
   /** Name for metrics; set when a route was found. */
   operation: string;
-  /** Made on first use: most requests never look. */
-  readonly signal: AbortSignal;
+  /** Aborts when the client is gone or the deadline passed. Made on first use: most requests never look. */
+  signal(): AbortSignal;
   /** True once an answer was given or the client has gone; whatever comes later is dropped. */
   isSettled(): boolean;
   reply(reply: ApiReply): void;
   /** @param status instead of the error's own, where HTTP has one that the error table has not */
   fail(error: unknown, status?: ProblemContext['status']): void;
+  /** For those who answer by themselves: the headers of every answer are set on it. */
+  raw(): RawExchange;
   /** For streams and uploads: from now on there is no deadline. */
   liftDeadline(): void;
 };
 
-export type ExchangeDeps = { log: Logger; onDone(exchange: Exchange): void };
+/** `deadlines`: of REQUEST_DEADLINE_MS. */
+export type ExchangeDeps = { log: Logger; deadlines: Deadlines; onDone(exchange: Exchange): void };
 
-export function openExchange({ req, res }: { req: IncomingMessage; res: ServerResponse }, deps: ExchangeDeps): Exchange {
+export function openExchange({ req, res }: RawExchange, deps: ExchangeDeps): Exchange {
   const requestId = randomUUID();
   let aborter: AbortController | undefined;
   let settled = false;
-  setCommonHeaders(res, requestId);
-  const timer = setTimeout(() => {
+  const deadline = deps.deadlines.add(() => {
     exchange.fail(req.complete ? overdue() : new AppError('request-timeout'));
     aborter?.abort();
-  }, REQUEST_DEADLINE_MS);
-
+  });
   const settle = () => {
     settled = true;
-    clearTimeout(timer);
+    deadline.lift();
     cutLeftover(req);
   };
+  // Methods, no getters: an object with a getter of its own gets a hidden class of its own, which keeps the whole request in memory until the
+  // next full collection.
   const exchange: Exchange = {
     requestId,
     req,
@@ -55,7 +60,7 @@ export function openExchange({ req, res }: { req: IncomingMessage; res: ServerRe
     startedAt: performance.now(),
     principal: undefined,
     operation: 'none',
-    get signal() {
+    signal: () => {
       aborter ??= new AbortController();
       if (res.closed) aborter.abort();
       return aborter.signal;
@@ -64,20 +69,25 @@ export function openExchange({ req, res }: { req: IncomingMessage; res: ServerRe
     reply: (reply) => {
       if (settled) return;
       settle();
-      send(res, reply);
+      send(exchange, reply);
     },
     fail: (error, status) => {
       if (settled) return;
       settle();
+      setCommonHeaders(exchange);
       sendProblem(res, error, { requestId, log: deps.log, ...(status === undefined ? {} : { status }) });
     },
+    raw: () => {
+      if (!res.headersSent) setCommonHeaders(exchange);
+      return { req, res };
+    },
     liftDeadline: () => {
-      clearTimeout(timer);
+      deadline.lift();
     },
   };
   res.once('close', () => {
     settled = true;
-    clearTimeout(timer);
+    deadline.lift();
     aborter?.abort();
     deps.onDone(exchange);
   });
@@ -88,24 +98,30 @@ function overdue(): AppError {
   return new AppError('dependency-unavailable', { detail: 'The request could not be completed in time.', retryAfterSeconds: 2 });
 }
 
-function setCommonHeaders(res: ServerResponse, requestId: string): void {
-  res.setHeader('x-request-id', requestId);
-  res.setHeader('x-content-type-options', 'nosniff');
-  res.setHeader('referrer-policy', 'no-referrer');
-  res.setHeader('cache-control', 'no-store');
+const REQUEST_ID_HEADER = 'x-request-id';
+const COMMON_HEADERS = { 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer', 'cache-control': 'no-store' };
+
+function setCommonHeaders({ res, requestId }: Exchange): void {
+  if (res.headersSent || res.hasHeader(REQUEST_ID_HEADER)) return;
+  res.setHeader(REQUEST_ID_HEADER, requestId);
+  for (const [name, value] of Object.entries(COMMON_HEADERS)) res.setHeader(name, value);
 }
 
-function send(res: ServerResponse, reply: ApiReply): void {
-  if (reply.body === undefined) {
-    res.writeHead(reply.status, reply.headers);
+// Headers that go out all at once cost a third of those that are set one by one.
+function send({ res, requestId }: Exchange, { status, body, headers }: ApiReply): void {
+  const common = { [REQUEST_ID_HEADER]: requestId, ...COMMON_HEADERS };
+  if (body === undefined) {
+    res.writeHead(status, { ...common, ...headers });
     res.end();
     return;
   }
-  const raw = typeof reply.body === 'string' || reply.body instanceof Uint8Array;
-  const body = raw ? (reply.body as string | Uint8Array) : JSON.stringify(reply.body);
-  const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
-  res.writeHead(reply.status, { ...(raw ? {} : { 'content-type': 'application/json' }), 'content-length': length, ...reply.headers });
-  res.end(body);
+  const raw = typeof body === 'string' || body instanceof Uint8Array;
+  const content = raw ? body : JSON.stringify(body);
+  const length = typeof content === 'string' ? Buffer.byteLength(content) : content.length;
+  res.writeHead(status, { ...common, ...(raw ? {} : { 'content-type': 'application/json' }), 'content-length': length, ...headers });
+  // Without a character beyond ASCII the two encodings are the same, and this one needs no work.
+  if (length === content.length) res.end(content, 'latin1');
+  else res.end(content);
 }
 
 // An answer given before the body had arrived: what is left is thrown away for a moment, so that the client can read the answer, then cut.

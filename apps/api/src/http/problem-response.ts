@@ -2,6 +2,7 @@
 import type { ServerResponse } from 'node:http';
 import { AppError, ERROR_TABLE, PROBLEM_TYPE_BASE, type ErrorCode, type FieldError } from '@millrace/shared';
 import type { Logger } from '@millrace/process';
+import { removeLimitHeaders } from '../limits/limit-headers.ts';
 import { asAppError } from '@millrace/store';
 
 export type Problem = {
@@ -46,6 +47,8 @@ export function sendProblem(response: ServerResponse, error: unknown, context: P
     return;
   }
   const body = escapedJson(problem);
+  // What we could not do says nothing about what the caller may do.
+  if (problem.status >= 500) removeLimitHeaders(response);
   response.writeHead(problem.status, {
     'content-type': 'application/problem+json',
     'content-length': Buffer.byteLength(body),

@@ -1,5 +1,5 @@
 // What a route is: everything the server, the access check and the OpenAPI document need to know about it, in one value.
-// Route files export `xRoutes(deps): Route[]`; build-app.ts turns them into Express layers.
+// Route files export `xRoutes(deps): Route[]`; create-app.ts serves them.
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { ErrorCode, Principal } from '@millrace/shared';
 import type { z } from 'zod';
@@ -17,9 +17,11 @@ export type PublicRequest<Query = unknown, Body = unknown> = {
   /** Parsed by the route's body schema; undefined when it takes none or takes `bytes`. */
   body: Body;
   headers: IncomingHttpHeaders;
-  /** Aborts when the client is gone or the deadline passed. */
-  readonly signal: AbortSignal;
-  raw: RawExchange;
+  /** Whether nobody waits for the answer any more: the client is gone or the deadline passed. */
+  isAbandoned(): boolean;
+  /** Aborts when that happens. */
+  signal(): AbortSignal;
+  raw(): RawExchange;
 };
 
 export type ApiRequest<Query = unknown, Body = unknown> = PublicRequest<Query, Body> & { principal: Principal };

@@ -12,19 +12,20 @@ import { parseQuery } from './input/parse-query.ts';
 import { readBatch } from './input/read-batch.ts';
 import { declaredLength, readBody, requireLengthWithin } from './input/read-body.ts';
 import { validate } from './input/validate.ts';
-import { mediaTypesOf, type ApiReply, type ApiRequest, type Route, type RouteBody } from './route.ts';
+import { mediaTypesOf, type ApiRequest, type Route, type RouteBody } from './route.ts';
 
 const JSON_TYPES = ['application/json'] as const;
 const EVENT_STREAM = 'text/event-stream';
 const NO_BODY = z.strictObject({});
 
-export type RouteCall = { route: Route; exchange: Exchange; params: Readonly<Record<string, string>> };
+/** `routes`: all of the path. */
+export type RouteCall = { routes: readonly Route[]; exchange: Exchange; params: Readonly<Record<string, string>> };
 
 /**
  * Which of a path's routes a method means; HEAD means GET unless the route refuses it.
  * @throws AppError method-not-allowed with the methods that are allowed
  */
-export function routeOf(routes: readonly Route[], exchange: Exchange): Route {
+function routeOf(routes: readonly Route[], exchange: Exchange): Route {
   const method = exchange.req.method ?? 'GET';
   const wanted = method === 'HEAD' ? 'GET' : method;
   const route = routes.find((candidate) => candidate.method.toUpperCase() === wanted);
@@ -47,7 +48,7 @@ function isHeadRefused(route: Route, { req }: Exchange): boolean {
 }
 
 /** Who may not call: 403 with a key of too low a role, 401 without one. */
-export function requireAccess(access: Access, exchange: Exchange): void {
+function requireAccess(access: Access, exchange: Exchange): void {
   // That there is a token was checked before the path; the handler finds out what it is good for.
   if (access === 'public' || access === 'callback-token') return;
   if (access === 'loopback-or-viewer') {
@@ -58,30 +59,39 @@ export function requireAccess(access: Access, exchange: Exchange): void {
   if (!roleAllows(exchange.principal.role, access)) throw new AppError('insufficient-role', { detail: `This needs the role ${access}.` });
 }
 
-/** Everything after the route is known. Undefined when the handler answered by itself. @throws AppError for every problem */
-export async function serveRoute({ route, exchange, params }: RouteCall): Promise<ApiReply | void> {
-  requireAccess(ACCESS_TABLE[route.operationId], exchange);
-  requireReadable(route, exchange.req.headers);
-  if (route.deadline === 'none') exchange.liftDeadline();
-  const raw =
-    route.body?.kind === 'json' || route.body?.kind === 'batch' ? await readParsed(route.body, exchange) : await skipBody(route, exchange);
-  const query = parseQuery(exchange.req.url ?? '', route);
-  const body = route.body?.kind === 'json' ? validate(route.body.schema, raw) : raw;
-  requireIds(route, params);
-  const request: ApiRequest = {
+/** Answers the exchange by the route that its method means, also when something is wrong with the request. Never fails. */
+export async function serveRoute({ routes, exchange, params }: RouteCall): Promise<void> {
+  try {
+    const route = routeOf(routes, exchange);
+    exchange.operation = route.operationId;
+    requireAccess(ACCESS_TABLE[route.operationId], exchange);
+    requireReadable(route, exchange.req.headers);
+    if (route.deadline === 'none') exchange.liftDeadline();
+    const given = await bodyOf(route, exchange);
+    const query = parseQuery(exchange.req.url ?? '', route);
+    const body = route.body?.kind === 'json' ? validate(route.body.schema, given) : given;
+    requireIds(route, params);
+    const reply = await route.handler(requestOf(exchange, { params, query, body }));
+    if (reply !== undefined) exchange.reply(reply);
+  } catch (error) {
+    if (exchange.res.headersSent && !exchange.res.writableEnded) exchange.res.destroy();
+    exchange.fail(error);
+  }
+}
+
+function requestOf(exchange: Exchange, parsed: Pick<ApiRequest, 'params' | 'query' | 'body'>): ApiRequest {
+  return {
     requestId: exchange.requestId,
     // Routes that need no principal are typed without it; the others have passed requireAccess.
     principal: exchange.principal as Principal,
-    params,
-    query,
-    body,
+    params: parsed.params,
+    query: parsed.query,
+    body: parsed.body,
     headers: exchange.req.headers,
-    get signal() {
-      return exchange.signal;
-    },
-    raw: { req: exchange.req, res: exchange.res },
+    isAbandoned: exchange.isSettled,
+    signal: exchange.signal,
+    raw: exchange.raw,
   };
-  return route.handler(request);
 }
 
 // What lies beside /v1 is for browsers and probes, which take what they get.
@@ -91,28 +101,38 @@ function requireReadable(route: Route, { accept }: IncomingHttpHeaders): void {
   requireAcceptable(accept, [...new Set(answers.flatMap(([, response]) => mediaTypesOf(response)))]);
 }
 
-async function readParsed(body: Extract<RouteBody, { kind: 'json' | 'batch' }>, exchange: Exchange): Promise<unknown> {
-  if (body.kind === 'batch') return readBatch(exchange);
-  if (body.optional === true && declaredLength(exchange.req) === 0) return {};
-  requireMediaType(exchange.req, JSON_TYPES);
-  return parseJson(await readBody(exchange, body.maxBytes ?? LIMITS.bodyBytesMax));
+function bodyOf({ body, method }: Route, exchange: Exchange): unknown {
+  switch (body?.kind) {
+    case 'json':
+      return readJson(body, exchange);
+    case 'batch':
+      return readBatch(exchange);
+    case 'bytes':
+      return leaveBytes(body, exchange);
+    case undefined:
+      return method === 'get' || declaredLength(exchange.req) === 0 ? undefined : skipBody(exchange);
+  }
 }
 
-// Routes without a body take none, or an empty JSON object; routes for bytes read them themselves.
-async function skipBody(route: Route, exchange: Exchange): Promise<undefined> {
-  const { req, res } = exchange;
-  if (route.body?.kind === 'bytes') {
-    if (route.body.contentTypes !== undefined) requireMediaType(req, route.body.contentTypes);
-    if (route.body.maxBytes !== undefined) requireLengthWithin(req, route.body.maxBytes);
-    if (req.headers.expect !== undefined) res.writeContinue();
-    return undefined;
-  }
-  if (route.method === 'get' || declaredLength(req) === 0) return undefined;
+function readJson(body: Extract<RouteBody, { kind: 'json' }>, exchange: Exchange): unknown {
+  if (body.optional === true && declaredLength(exchange.req) === 0) return {};
+  requireMediaType(exchange.req, JSON_TYPES);
+  return readBody(exchange, body.maxBytes ?? LIMITS.bodyBytesMax).then(parseJson);
+}
+
+// The handler reads them.
+function leaveBytes(body: Extract<RouteBody, { kind: 'bytes' }>, { req, res }: Exchange): undefined {
+  if (body.contentTypes !== undefined) requireMediaType(req, body.contentTypes);
+  if (body.maxBytes !== undefined) requireLengthWithin(req, body.maxBytes);
+  if (req.headers.expect !== undefined) res.writeContinue();
+}
+
+// Routes without a body take none, or an empty JSON object.
+async function skipBody(exchange: Exchange): Promise<undefined> {
   const bytes = await readBody(exchange, LIMITS.bodyBytesMax);
-  if (bytes.length === 0) return undefined;
-  requireMediaType(req, JSON_TYPES);
+  if (bytes.length === 0) return;
+  requireMediaType(exchange.req, JSON_TYPES);
   validate(NO_BODY, parseJson(bytes));
-  return undefined;
 }
 
 function requireIds(route: Route, params: Readonly<Record<string, string>>): void {

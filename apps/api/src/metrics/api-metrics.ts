@@ -17,6 +17,7 @@ export type ApiMetricsSources = {
   /** Connection pools by name, read when the figures are asked for. */
   pools(): Readonly<Record<string, PoolCounts>>;
   dispatchFailures(): number;
+  uncountedRequests(): number;
 };
 
 const DURATION_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
@@ -41,13 +42,15 @@ export function createApiMetrics(sources: ApiMetricsSources): ApiMetrics {
   });
   const flows = new Counter({ name: 'millrace_flows_accepted_total', help: 'Flows committed by this process', registers });
   observePools(registers, sources);
-  new Gauge({
+  observeTotal(registers, {
     name: 'millrace_dispatch_failures_total',
     help: 'Jobs that could not be sent to Redis and were left to the reconciler',
-    registers,
-    collect() {
-      this.set(sources.dispatchFailures());
-    },
+    count: sources.dispatchFailures,
+  });
+  observeTotal(registers, {
+    name: 'millrace_requests_uncounted_total',
+    help: 'Requests that were let in without being counted against the limit of their caller, because Redis did not answer',
+    count: sources.uncountedRequests,
   });
   // Finding a labelled child costs more than counting, so the few that exist are kept.
   const children = new Map<string, ReturnType<typeof durations.labels>>();
@@ -70,6 +73,18 @@ export function createApiMetrics(sources: ApiMetricsSources): ApiMetrics {
     },
     text: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   };
+}
+
+/** A total that its owner counts and that is read when the figures are asked for. */
+function observeTotal(registers: [Registry], { name, help, count }: { name: string; help: string; count(): number }): void {
+  new Gauge({
+    name,
+    help,
+    registers,
+    collect() {
+      this.set(count());
+    },
+  });
 }
 
 function observePools(registers: [Registry], sources: ApiMetricsSources): void {

@@ -3,6 +3,7 @@ import { ERROR_TABLE, problemSchema, type ErrorCode } from '@millrace/shared';
 import { z } from 'zod';
 import { ACCESS_TABLE, type Access } from '../http/access-table.ts';
 import { isApiPath } from '../http/find-caller.ts';
+import { RATE_LIMIT_HEADERS } from '../limits/limit-headers.ts';
 import { mediaTypesOf, type Route, type RouteBody, type RouteResponse } from '../http/route.ts';
 import { createSchemaCollector, type JsonSchema, type SchemaCollector } from './schema-collector.ts';
 
@@ -19,6 +20,7 @@ export type OpenApiDocument = {
 /** Problems that any route may answer with, by what it takes. */
 const COMMON_ERRORS: readonly ErrorCode[] = ['method-not-allowed', 'invalid-encoding', 'internal', 'dependency-unavailable'];
 const KEY_ERRORS: readonly ErrorCode[] = ['unauthorized', 'insufficient-role'];
+const COMMON_HEADERS = { 'X-Request-Id': 'Id of this request, for support' };
 const QUERY_ERRORS: readonly ErrorCode[] = ['validation', 'unknown-field', 'nul-character'];
 const BODY_ERRORS: readonly ErrorCode[] = [
   'empty-body',
@@ -147,13 +149,13 @@ function requestBody(body: RouteBody, schemas: SchemaCollector): unknown {
 }
 
 function successes(route: Route, schemas: SchemaCollector): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(route.responses).map(([status, response]) => [status, success(response, schemas)]));
+  return Object.fromEntries(Object.entries(route.responses).map(([status, response]) => [status, success(route, response, schemas)]));
 }
 
-function success(response: RouteResponse, schemas: SchemaCollector): unknown {
+function success(route: Route, response: RouteResponse, schemas: SchemaCollector): unknown {
   const schema = response.schema === undefined ? undefined : schemas.reference(response.schema, 'output');
   const types = mediaTypesOf(response);
-  const headers = Object.entries({ 'X-Request-Id': 'Id of this request, for support', ...response.headers });
+  const headers = Object.entries({ ...COMMON_HEADERS, ...(isApiPath(route.path) ? RATE_LIMIT_HEADERS : {}), ...response.headers });
   return {
     description: response.description,
     headers: Object.fromEntries(headers.map(([name, description]) => [name, { description, schema: { type: 'string' } }])),
@@ -170,6 +172,7 @@ export function problemCodes(route: Route): ErrorCode[] {
     ...new Set([
       ...COMMON_ERRORS,
       ...(access === 'public' ? [] : access === 'callback-token' ? (['unauthorized'] as const) : KEY_ERRORS),
+      ...(isApiPath(route.path) ? (['rate-limited'] as const) : []),
       ...(isApiPath(route.path) && Object.values(route.responses).some((response) => mediaTypesOf(response).length > 0)
         ? (['not-acceptable'] as const)
         : []),

@@ -23,7 +23,7 @@ export function callbackRoutes(actions: CallbackActions): Route[] {
       body: { kind: 'json', schema: callbackSchema, maxBytes: LIMITS.outputBytesMax + FRAME_BYTES },
       responses: { 200: { description: 'What became of the phase', schema: callbackAnswerSchema } },
       errors: ['not-found', 'invalid-state'],
-      handler: async ({ raw, body }) => reply(await end(actions, bearerOf(raw.req), body)),
+      handler: async ({ raw, body }) => reply(await end(actions, bearerOf(raw().req), body)),
     }),
   ];
 }

@@ -170,7 +170,7 @@ function rowsRoute({ database, cursors }: DatasetRoutesDeps): Route {
       const position = query.cursor === undefined ? null : (JSON.parse(await cursors.decode(scope, query.cursor)) as RowPosition);
       const dataset = await requireDataset(database, request);
       if (position !== null && position.dataset !== dataset.id) throw new AppError('invalid-cursor');
-      if (wantsCsv(headers)) return sendCsv(raw, dataset.name, () => exportRows(database, dataset));
+      if (wantsCsv(headers)) return sendCsv(raw(), dataset.name, () => exportRows(database, dataset));
       const page = await readRows(database.main, dataset, { after: position?.after ?? null, limit: query.limit });
       const next = (after: readonly string[]) =>
         cursors.encode(scope, JSON.stringify({ dataset: dataset.id, after } satisfies RowPosition));

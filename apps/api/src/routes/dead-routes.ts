@@ -55,7 +55,7 @@ function listRoute({ database, cursors }: DeadRoutesDeps): Route {
       const { limit, cursor, ...given } = query;
       const filter = deadFilterOf({ filter: given }, workspace);
       const type = preferredDownload(headers, EXPORT_TYPES);
-      if (type !== undefined) return sendExport(raw, { database, filter, type });
+      if (type !== undefined) return sendExport(raw(), { database, filter, type });
       const scope = { workspace, list: 'dead', filter: given };
       const after = cursor === undefined ? undefined : positionOf(await cursors.decode(scope, cursor));
       const found = await listIncidents(database.main, filter, {

@@ -88,7 +88,7 @@ async function stream(deps: EventRoutesDeps, kind: SubjectKind, request: EventRe
   const lastEventId = headers['last-event-id'];
   // Node joins repeated headers of this name into one text.
   const cursor = { lastEventId: Array.isArray(lastEventId) ? lastEventId.join(', ') : lastEventId, after };
-  await deps.hub.open({ res: raw.res, principal, subject, head, cursor, untilEnd });
+  await deps.hub.open({ res: raw().res, principal, subject, head, cursor, untilEnd });
 }
 
 function subjectOf({ params, principal }: Pick<ApiRequest, 'params' | 'principal'>): { id: string; workspace: string } {

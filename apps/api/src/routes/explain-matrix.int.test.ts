@@ -8,7 +8,8 @@ import {
   completePhases,
   createFlows,
   failPhase,
-  holdForCode,
+  codeKeys,
+  noteAbsent,
   releaseForCode,
   releaseHeld,
   releasePhases,
@@ -80,12 +81,15 @@ async function explain({ flowId }: Started): Promise<ExplainAnswer> {
 const causeOf = async (flow: Started) => (await explain(flow)).cause;
 const blockers = ({ blockedBy }: ExplainAnswer) => blockedBy.map(({ kind, id }) => `${kind} ${id}`);
 
-async function claim({ phaseId }: Started, leaseMs = 10_000) {
+async function jobOf({ phaseId }: Started) {
   const found = await sql('SELECT generation FROM millrace.phases WHERE id = $1', [phaseId]);
-  const job = { id: phaseId, generation: (found.rows[0] as { generation: number }).generation };
-  const [result] = (await claimPhases(api.database.hot, [job], { worker: WORKER, leaseMs })).results;
+  return { id: phaseId, generation: (found.rows[0] as { generation: number }).generation };
+}
+
+async function claim(flow: Started, leaseMs = 10_000) {
+  const [result] = (await claimPhases(api.database.hot, [await jobOf(flow)], { worker: WORKER, leaseMs })).results;
   if (result?.kind !== 'claimed') throw new Error(`not claimed: ${result?.kind ?? ''}`);
-  return { id: phaseId, fence: result.phase.fence, worker: WORKER };
+  return { id: flow.phaseId, fence: result.phase.fence, worker: WORKER };
 }
 
 describe('explain', () => {
@@ -215,11 +219,12 @@ describe('explain', () => {
     expect(explained.detail).toContain('hold version 2');
     await removeWorker(api.database.main, WORKER);
     expect((await explain(flow)).detail).toContain('No worker is alive');
-    const held = await holdForCode(api.database, { ...(await claim(flow)), definition: CODE, reason: 'unknown-version' });
-    expect(held?.events).toHaveLength(1);
+    const job = await jobOf(flow);
+    const { absent } = await claimPhases(api.database.hot, [job], { worker: WORKER, leaseMs: 10_000, holds: codeKeys([]) });
+    await noteAbsent(api.database.main, absent);
     expect(await causeOf(flow)).toBe('no-worker');
     await announce();
-    await releaseForCode(api.database, [CODE], 10);
+    await releaseForCode(api.database.main, [CODE], { releaseMax: 10, takeMax: 0 });
     expect(await causeOf(flow)).toBe('in-queue');
   });
 

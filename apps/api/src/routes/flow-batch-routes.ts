@@ -43,9 +43,7 @@ export function flowBatchRoutes(deps: FlowBatchRoutesDeps): Route[] {
         const key = idempotencyKeyOf(request.headers);
         const lines = toOrders({ lines: request.body, principal: request.principal, key }, deps);
         const orders = lines.flatMap((line) => ('order' in line ? [line.order] : []));
-        const created = await createInOrder(orders, (some) =>
-          deps.intake.createMany(some, () => request.raw.res.writableEnded || request.raw.res.closed),
-        );
+        const created = await createInOrder(orders, (some) => deps.intake.createMany(some, request.isAbandoned));
         const replayed = created.some((flow) => flow.kind === 'replayed');
         const items = toItems(lines, created).map((item) =>
           'error' in item ? { error: toProblem(item.error, { requestId: request.requestId, log: deps.log }) } : item,

@@ -61,9 +61,7 @@ function createRoute(deps: FlowRoutesDeps): Route {
       const key = idempotencyKeyOf(request.headers);
       const draft = deps.acceptor.accept(request.body, request.principal);
       const idempotency = key === null ? null : { route: CREATE_SCOPE, key, bodyHash: bodyHashOf(request.body) };
-      return createdReply(
-        await deps.intake.createOne({ draft, idempotency }, () => request.raw.res.writableEnded || request.raw.res.closed),
-      );
+      return createdReply(await deps.intake.createOne({ draft, idempotency }, request.isAbandoned));
     },
   });
 }

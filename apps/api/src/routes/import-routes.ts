@@ -201,7 +201,7 @@ function contentRoute({ receive, uploadBytesMax }: ImportRoutesDeps): Route {
     handler: async (request) => {
       if (request.headers['content-type']?.toLowerCase().startsWith('multipart/') === true)
         throw new AppError('unsupported-media-type', { detail: 'Send the bytes of the file themselves, not a form.' });
-      return receive({ ...targetOf(request), req: request.raw.req, signal: request.signal });
+      return receive({ ...targetOf(request), req: request.raw().req, signal: request.signal() });
     },
   });
 }
@@ -231,7 +231,7 @@ function rejectsRoute({ database, cursors }: ImportRoutesDeps): Route {
       const scope = { workspace: target.workspace, list: 'rejects', filter: target.importId };
       const after = query.cursor === undefined ? 0 : Number(await cursors.decode(scope, query.cursor));
       const found = await requireImport(database, target);
-      if (wantsCsv(request.headers)) return sendCsv(request.raw, `rejects-${found.id}`, () => exportRejects(database, found.id));
+      if (wantsCsv(request.headers)) return sendCsv(request.raw(), `rejects-${found.id}`, () => exportRejects(database, found.id));
       const rejects = await readRejects(database.main, { importId: found.id, after, limit: query.limit + 1 });
       const items = rejects.slice(0, query.limit);
       const last = items.at(-1);

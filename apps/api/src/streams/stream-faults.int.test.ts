@@ -149,7 +149,7 @@ describe('a log with a hole', () => {
     const server = await start();
     const flowId = await writer.newFlow();
     await writer.append(flowId, ['log', 'log', 'log', 'log']);
-    await testDatabase.database.main.query('DELETE FROM millrace.events WHERE subject_id = $1 AND seq BETWEEN 3 AND 4', [flowId]);
+    await testDatabase.database.main.query('DELETE FROM millrace.event_log WHERE subject_id = $1 AND seq BETWEEN 3 AND 4', [flowId]);
     const reader = await readStream(server.url(flowId));
     await reader.untilSeq(6);
     expect(reader.events.map(({ event, data }) => data['seq'] ?? [event, data['reason']])).toEqual([1, 2, ['reset', 'gap'], 5, 6]);

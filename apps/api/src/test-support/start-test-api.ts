@@ -5,6 +5,7 @@ import {
   beginConnecting,
   createCommandConnection,
   createKeys,
+  createRequestCounter,
   createSubscriberConnection,
   createSubscriptions,
   createUpdatePublisher,
@@ -29,10 +30,13 @@ import { createHttpServer } from '../http/http-server.ts';
 import { createHttpService } from '../http/http-service.ts';
 import { createInstanceLoader } from '../http/load-instance.ts';
 import type { Route } from '../http/route.ts';
+import { createRequestLimiter } from '../limits/request-limiter.ts';
 import { createApiMetrics } from '../metrics/api-metrics.ts';
 import { createStreamHub } from '../streams/stream-hub.ts';
 
 export const TEST_ADMIN_KEY = 'mr_test_admin_key_0123456789abcdef';
+
+type NewTestKey = { workspace: string; role: 'viewer' | 'operator' | 'admin'; requestsPerMinute?: number };
 
 export type TestApi = {
   readonly port: number;
@@ -41,8 +45,8 @@ export type TestApi = {
   readonly redis: RedisClient;
   readonly redisPrefix: string;
   readonly routes: readonly Route[];
-  /** A key that is in force. */
-  newKey(key: { workspace: string; role: 'viewer' | 'operator' | 'admin' }): Promise<string>;
+  /** A key that is in force. `requestsPerMinute`: 0 for no limit; absent for the default. */
+  newKey(key: NewTestKey): Promise<string>;
   /** Jobs waiting in the flow-phase queue. */
   waitingCount(): Promise<number>;
   stop(): Promise<void>;
@@ -62,14 +66,20 @@ export const TEST_FLOWS: readonly FlowDefinition[] = [
   flow('test.empty', z.object({}), () => ({})),
 ];
 
-/** @param outage servers to pretend are away: their addresses lead nowhere */
-export async function startTestApi({ outage = [] }: { outage?: readonly ('postgres' | 'redis')[] } = {}): Promise<TestApi> {
+export type TestApiOptions = {
+  /** Servers to pretend are away: their addresses lead nowhere. */
+  outage?: readonly ('postgres' | 'redis')[];
+  /** Another Redis than that of the test run. */
+  redisUrl?: string;
+};
+
+export async function startTestApi({ outage = [], redisUrl }: TestApiOptions = {}): Promise<TestApi> {
   const log = createLogger({ name: 'test-api', level: 'silent' });
   const testDatabase = await createTestDatabase();
   const database = outage.includes('postgres')
     ? createDatabase({ url: 'postgres://nobody@127.0.0.1:1/nothing', name: 'test-api', onError: () => undefined })
     : testDatabase.database;
-  const url = outage.includes('redis') ? 'redis://127.0.0.1:1' : required('REDIS_URL');
+  const url = outage.includes('redis') ? 'redis://127.0.0.1:1' : (redisUrl ?? required('REDIS_URL'));
   const redisPrefix = `{test-${randomBytes(6).toString('hex')}}`;
   const keys = createKeys(redisPrefix);
   const commands = createCommandConnection({ url, name: 'test-commands', log });
@@ -97,6 +107,8 @@ export async function startTestApi({ outage = [] }: { outage?: readonly ('postgr
     isStillAllowed: authenticator.isStillValid,
     log,
   });
+  const isRedisReady = () => isReady(commands);
+  const limiter = createRequestLimiter({ counter: createRequestCounter(commands), isRedisReady, clock: systemClock, log });
   const folder = await mkdtemp(path.join(tmpdir(), 'millrace-api-test-'));
   const { app, routes, intake } = buildApp({
     database,
@@ -106,13 +118,14 @@ export async function startTestApi({ outage = [] }: { outage?: readonly ('postgr
     planner: createFlowPlanner(createFlowRegistry(TEST_FLOWS)),
     hub,
     authenticator,
+    limiter,
     instance,
     readiness,
     log,
     clock: systemClock,
     redis: {
       keys,
-      isReady: () => isReady(commands),
+      isReady: isRedisReady,
       ping: async () => {
         await commands.ping();
       },
@@ -121,7 +134,7 @@ export async function startTestApi({ outage = [] }: { outage?: readonly ('postgr
     storage: createLocalStorage({ folder }),
     uploadLimits: { uploadBytesMax: 1024 ** 3, unpackedBytesMax: 1024 ** 3, recordBytesMax: 1024 ** 2 },
     uploadIdleMs: 5_000,
-    metrics: createApiMetrics({ pools: () => ({}), dispatchFailures: dispatch.failureCount }),
+    metrics: createApiMetrics({ pools: () => ({}), dispatchFailures: dispatch.failureCount, uncountedRequests: limiter.uncounted }),
   });
   const http = createHttpService({ server: createHttpServer({ listener: app, log }), host: '127.0.0.1', port: 0, log });
   const services = [dispatch, http, hub];
@@ -149,12 +162,16 @@ export async function startTestApi({ outage = [] }: { outage?: readonly ('postgr
   };
 }
 
-async function newKey(
-  database: Database,
-  { workspace, role }: { workspace: string; role: 'viewer' | 'operator' | 'admin' },
-): Promise<string> {
+async function newKey(database: Database, { workspace, role, requestsPerMinute }: NewTestKey): Promise<string> {
   const { secret, secretHash } = newSecret();
-  const stored = await createKey(database, { workspace, name: `test ${role}`, role, secretHash, requestsPerMinute: null, expiresAt: null });
+  const stored = await createKey(database, {
+    workspace,
+    name: `test ${role}`,
+    role,
+    secretHash,
+    requestsPerMinute: requestsPerMinute ?? null,
+    expiresAt: null,
+  });
   return formatApiKey({ id: stored.id, secret });
 }
 

@@ -3,6 +3,7 @@ import { LIMITS, storableJson, type RetryPolicy } from '@millrace/shared';
 import type { ClaimedPhase, CompletionOutcome, ContinuedPhase, PhaseCompletion } from '@millrace/store';
 import type { AttemptEnd, EndingAttempt, PhaseRunnerDeps } from './attempt.ts';
 import type { AttemptContext } from './context/create-context.ts';
+import type { PhaseTransaction } from './context/phase-transaction.ts';
 import { outcomeOfThrown, retryDelayMs, type PhaseOutcome } from './outcome.ts';
 
 const FINISHED: AttemptEnd = { outcome: { kind: 'finished' }, next: null };
@@ -18,7 +19,7 @@ export async function writeCompleted(
   const { phase } = running;
   const json = storableJson(output, LIMITS.outputBytesMax);
   if (!json.ok) {
-    attempt?.transaction.rollback();
+    attempt?.rollback();
     const error = { code: 'output-invalid', message: `the result cannot be kept: ${json.problem}` };
     return writeEnd(deps, { ...ending, outcome: { kind: 'failed', error, permanent: true } });
   }
@@ -29,9 +30,9 @@ export async function writeCompleted(
     const { committed, continued } = await commit(deps, attempt, completion);
     if (!committed) running.stop('lease-lost');
     deps.onEnd({ phase, outcome: 'completed', committed });
-    return continued === null
-      ? FINISHED
-      : { ...FINISHED, next: nextPhase(phase, continued, { outputJson: json.text, skipped }), nextClaimedAtMs: sentAtMs };
+    if (continued === null) return FINISHED;
+    const next = nextPhase(phase, continued, { outputJson: json.text, skipped });
+    return { outcome: FINISHED.outcome, next, nextClaimedAtMs: sentAtMs };
   } catch (error) {
     return writeEnd(deps, { ...ending, outcome: outcomeOfThrown(error, running.stopReason()) });
   }
@@ -39,15 +40,20 @@ export async function writeCompleted(
 
 type Committed = { committed: boolean; continued: ContinuedPhase | null };
 
-async function commit(deps: PhaseRunnerDeps, attempt: AttemptContext | undefined, completion: PhaseCompletion): Promise<Committed> {
-  if (attempt?.transaction.isOpen() === true) return commitWithTransaction(deps, attempt, completion);
+function commit(deps: PhaseRunnerDeps, attempt: AttemptContext | undefined, completion: PhaseCompletion): Promise<Committed> {
+  const transaction = attempt?.openTransaction();
+  if (transaction !== undefined) return commitWithTransaction(deps, transaction, completion);
   // What the handler left unawaited must not open one after its end.
-  attempt?.transaction.rollback();
+  attempt?.rollback();
   return deps.commits.complete(completion);
 }
 
-async function commitWithTransaction(deps: PhaseRunnerDeps, attempt: AttemptContext, completion: PhaseCompletion): Promise<Committed> {
-  const outcome: CompletionOutcome = await attempt.transaction.commit(async (client) => {
+async function commitWithTransaction(
+  deps: PhaseRunnerDeps,
+  transaction: PhaseTransaction,
+  completion: PhaseCompletion,
+): Promise<Committed> {
+  const outcome: CompletionOutcome = await transaction.commit(async (client) => {
     const result = await deps.commits.completeWithin(client, completion);
     return { commit: result.committed[0] === true, result };
   });
@@ -58,13 +64,25 @@ async function commitWithTransaction(deps: PhaseRunnerDeps, attempt: AttemptCont
 
 // The phase that goes on is of the same flow, so all but its own is known; what needs one result only gets the one at hand.
 function nextPhase(phase: ClaimedPhase, continued: ContinuedPhase, own: { outputJson: string; skipped: boolean }): ClaimedPhase {
-  const { startedAt, outputs, ...rest } = continued;
+  const { startedAt, outputs } = continued;
   const ownOutputs = () => (own.skipped ? {} : { [phase.name]: JSON.parse(own.outputJson) as unknown });
   return {
-    ...phase,
-    ...rest,
+    id: continued.id,
+    flowId: phase.flowId,
+    workspace: phase.workspace,
+    flow: phase.flow,
+    version: phase.version,
+    run: phase.run,
+    name: continued.name,
+    generation: continued.generation,
+    priority: continued.priority,
+    fence: continued.fence,
+    createdBy: phase.createdBy,
+    attempt: continued.attempt,
+    attemptMax: continued.attemptMax,
     crashes: 0,
     interruptedAt: null,
+    input: phase.input,
     outputs: outputs === undefined ? ownOutputs() : outputs,
     startedAt: new Date(startedAt),
   };
@@ -107,6 +125,15 @@ function giveBack(deps: PhaseRunnerDeps, phase: ClaimedPhase): void {
     .catch((error: unknown) => {
       deps.log.debug({ err: error, flowId: phase.flowId }, 'a phase was not given back and will be found by its lease');
     });
+}
+
+/** Its own process has died under it, after others had: it is not tried again. */
+export async function quarantine(deps: PhaseRunnerDeps, phase: ClaimedPhase, how: string): Promise<AttemptEnd> {
+  const seen = { worker: deps.workerId, how };
+  const committed = await deps.commits.quarantine({ id: phase.id, fence: phase.fence, crashes: phase.crashes, seen });
+  deps.log.error({ flowId: phase.flowId, phase: phase.name, how }, 'a phase is quarantined: its process died under it again and again');
+  deps.onEnd({ phase, outcome: 'failed', committed });
+  return committed ? { outcome: { kind: 'failed', message: `its process died: ${how}` }, next: null } : FINISHED;
 }
 
 type FailedAttempt = { phase: ClaimedPhase; retry: RetryPolicy; outcome: PhaseOutcome & { kind: 'failed' } };

@@ -5,7 +5,6 @@ import type { Dispatch, RetryPolicy } from '@millrace/shared';
 import type { ClaimedPhase } from '@millrace/store';
 import type { ContextDeps } from './context/create-context.ts';
 import type { RunIsolated } from './isolated-run.ts';
-import type { Isolation } from './isolation.ts';
 import type { PhaseOutcome } from './outcome.ts';
 import type { PhaseClaims } from './phase-claims.ts';
 import type { PhaseCommits } from './phase-commits.ts';
@@ -17,8 +16,7 @@ export type PhaseRunnerDeps = ContextDeps & {
   commits: PhaseCommits;
   definitions: PhaseDefinitions;
   running: RunningPhases;
-  isolation: Isolation;
-  /** Runs isolated phases; absent in the process of one. */
+  /** Runs isolated phases, and such as are suspected of killing processes; absent in the process of one. */
   runIsolated?: RunIsolated;
   clock: Clock;
   log: Logger;
@@ -27,8 +25,6 @@ export type PhaseRunnerDeps = ContextDeps & {
   /** In [0, 1), for jitter. */
   random(): number;
   onEnd(end: { phase: ClaimedPhase; outcome: PhaseOutcome['kind']; committed: boolean }): void;
-  /** Holds a phase until a worker with its code is alive. False when one is, or when it could not be held: then it goes back to the queue. */
-  holdForCode(phase: ClaimedPhase, reason: string): Promise<boolean>;
 };
 
 export type Attempt = {

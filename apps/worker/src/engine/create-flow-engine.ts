@@ -10,10 +10,9 @@ import { createCancelReceipts } from './cancel-receipts.ts';
 import { createContextServices } from './context/context-services.ts';
 import type { ContextDeps } from './context/create-context.ts';
 import type { EventPublisher } from './event-publisher.ts';
-import { createCodeHolder } from './code-holder.ts';
+import { createDirectDeliveries, type DirectDeliveries } from './direct-deliveries.ts';
 import { createHttpPhases, type HttpSettings } from './http/http-phases.ts';
 import type { RunIsolated } from './isolated-run.ts';
-import { createIsolation, type Isolation } from './isolation.ts';
 import { createLeaseKeeper } from './lease-keeper.ts';
 import { createPhaseClaims } from './phase-claims.ts';
 import { createPhaseCommits } from './phase-commits.ts';
@@ -48,9 +47,8 @@ export type FlowEngineDeps = {
 
 export type FlowEngine = {
   readonly running: RunningPhases;
-  /** Other work of this process enters here too, so that a suspect can be alone. */
-  readonly isolation: Isolation;
   readonly consumer: JobConsumer;
+  readonly direct: DirectDeliveries;
   readonly leaseKeeper: Loop;
   /**
    * Ends all work by the deadline at no cost of attempts: takes nothing new, lets what runs finish for the first half, then aborts
@@ -74,17 +72,14 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
   });
   const claims = createPhaseClaims({ ...deps, leaseMs: LEASE_MS });
   const commits = createPhaseCommits({ ...deps, leaseMs: LEASE_MS });
-  const isolation = createIsolation(deps);
   const services = createContextServices(deps);
   const runner = createPhaseRunner({
     ...deps,
     claims,
     commits,
     running,
-    isolation,
     services,
     definitions: createPhaseDefinitions(deps.registry, createHttpPhases({ ...deps, commits })),
-    holdForCode: createCodeHolder(deps),
     random: Math.random,
     onEnd: (end) => {
       if (!end.committed) running.refused(end.phase);
@@ -92,10 +87,11 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
     },
   });
   const consumer = createJobConsumer({ ...deps.queue, queue: 'flow-phase', concurrency: deps.concurrency, handle: runner.handle });
+  const direct = createDirectDeliveries({ ...deps, queuedCount: consumer.activeCount, deliver: runner.handleDirectly });
   const leaseKeeper = createLeaseKeeper({ ...deps, lockOf: claims.lockOf, running, leaseMs: LEASE_MS });
   const idleWithin = async (timeoutMs: number) => {
     const endAt = deps.clock.monotonicMs() + timeoutMs;
-    while (consumer.activeCount() > 0 && deps.clock.monotonicMs() < endAt) await delay(DRAIN_CHECK_MS);
+    while (consumer.activeCount() + direct.activeCount() > 0 && deps.clock.monotonicMs() < endAt) await delay(DRAIN_CHECK_MS);
   };
   const giveBack = async () => {
     const left = running.list();
@@ -110,11 +106,12 @@ export function createFlowEngine(deps: FlowEngineDeps): FlowEngine {
   };
   return {
     running,
-    isolation,
     consumer,
+    direct,
     leaseKeeper,
     drain: async (deadlineMs) => {
       consumer.pause();
+      direct.close();
       runner.stopGoingOn();
       await idleWithin(deadlineMs / 2);
       running.stopAll('shutdown');

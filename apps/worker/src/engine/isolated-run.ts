@@ -7,8 +7,11 @@ import type { RunningPhase } from './running-phases.ts';
 export type IsolatedEnd =
   /** The process has written how the attempt ended, or found its writing refused. */
   | { kind: 'reported'; outcome: PhaseOutcome['kind']; committed: boolean; delivery: DeliveryOutcome }
-  /** The process is gone, or there was none: how the attempt ended is yet to be written. */
-  | { kind: 'gone'; outcome: PhaseOutcome };
+  /**
+   * The process is gone, or there was none: how the attempt ended is yet to be written. `crash`: how it died, if it did so by itself after the
+   * handler had been called.
+   */
+  | { kind: 'gone'; outcome: PhaseOutcome; crash?: string };
 
 /** Rejects only for a definition whose time limits make no sense. */
 export type RunIsolated = (running: RunningPhase, definition: RunDefinition) => Promise<IsolatedEnd>;

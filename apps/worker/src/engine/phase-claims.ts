@@ -1,8 +1,9 @@
 // Claims deliveries in batches: first the Redis lock, then the lease and fence in PostgreSQL. Gives locks back in batches too.
 import { createMicroBatcher, type Logger } from '@millrace/process';
-import type { Keys, LockRequest, Locks } from '@millrace/redis';
+import type { Keys, LockRequest, Locks, UpdatePublisher } from '@millrace/redis';
+import type { FlowRegistry } from '@millrace/sdk';
 import type { JobRef } from '@millrace/shared';
-import { claimPhases, isDataFault, type ClaimResult, type Database } from '@millrace/store';
+import { claimPhases, codeKeys, isDataFault, noteAbsent, type ClaimResult, type Database, type HeldDefinition } from '@millrace/store';
 import type { EventPublisher } from './event-publisher.ts';
 
 export type PhaseClaims = {
@@ -18,6 +19,9 @@ export type PhaseClaimsDeps = {
   locks: Locks;
   keys: Keys;
   publisher: EventPublisher;
+  updates: Pick<UpdatePublisher, 'publishControl'>;
+  /** What this worker can run. */
+  registry: Pick<FlowRegistry, 'list'>;
   workerId: string;
   leaseMs: number;
   log: Logger;
@@ -66,10 +70,23 @@ async function claimBatch(
   );
   const mine = jobs.filter((_, index) => locked[index]);
   if (mine.length === 0) return jobs.map(() => ({ kind: 'not-yet', untilMs: LOCKED_RETRY_MS }));
-  const { results, events } = await claimPhases(deps.database.hot, mine, { worker: deps.workerId, leaseMs: deps.leaseMs });
-  deps.publisher.publish(events);
+  const lease = { worker: deps.workerId, leaseMs: deps.leaseMs, holds: codeKeys(deps.registry.list()) };
+  const claimed = await claimPhases(deps.database.hot, mine, lease);
+  deps.publisher.publish(claimed);
+  if (claimed.absent.length > 0) void tellOthers(deps, claimed.absent);
   let next = 0;
-  return locked.map((isMine) => (isMine ? (results[next++] ?? { kind: 'stale' }) : { kind: 'not-yet', untilMs: LOCKED_RETRY_MS }));
+  return locked.map((isMine) => (isMine ? (claimed.results[next++] ?? { kind: 'stale' }) : { kind: 'not-yet', untilMs: LOCKED_RETRY_MS }));
+}
+
+// The phases are held, whatever becomes of this: held ones whose definition was not written down are found within a minute.
+async function tellOthers(deps: PhaseClaimsDeps, absent: readonly HeldDefinition[]): Promise<void> {
+  deps.log.debug({ definitions: absent }, 'phases came here whose code this worker does not hold');
+  try {
+    await noteAbsent(deps.database.main, absent);
+    await deps.updates.publishControl({ type: 'code' });
+  } catch (error) {
+    deps.log.debug({ err: error }, 'workers that hold the code could not be told');
+  }
 }
 
 // Redis away: PostgreSQL decides alone. The lock only saves the work of a claim that would be refused.

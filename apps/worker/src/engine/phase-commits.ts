@@ -9,6 +9,7 @@ import {
   failPhase,
   isDataFault,
   isTransient,
+  quarantinePhase,
   releasePhases,
   suspendPhases,
 } from '@millrace/store';
@@ -17,13 +18,15 @@ import type {
   CompletionOutcome,
   ContinuedPhase,
   Database,
+  DeadlyPhase,
+  FailureOutcome,
   PhaseCompletion,
   PhaseFailure,
   PhaseRelease,
   PhaseSuspension,
   Queryable,
 } from '@millrace/store';
-import type { EventPublisher } from './event-publisher.ts';
+import type { EventPublisher, EventSource } from './event-publisher.ts';
 
 export type PhaseCommits = {
   /** Whether the result was committed, or the fence refused it, and the phase to go on with. */
@@ -32,6 +35,8 @@ export type PhaseCommits = {
   completeWithin(client: Queryable, completion: PhaseCompletion): Promise<CompletionOutcome>;
   announce(outcome: CompletionOutcome): void;
   fail(failure: PhaseFailure): Promise<boolean>;
+  /** Fails it for good, because its process dies under it. */
+  quarantine(deadly: DeadlyPhase): Promise<boolean>;
   release(release: PhaseRelease): Promise<boolean>;
   /** False when the fence refused it. */
   suspend(suspension: PhaseSuspension): Promise<boolean>;
@@ -39,6 +44,9 @@ export type PhaseCommits = {
   awaitCallback(wait: CallbackWait): Promise<boolean>;
   drain(): Promise<void>;
 };
+
+/** What a statement has changed, as far as others are told of it. */
+type Announced = Pick<CompletionOutcome, 'events' | 'dispatches'> & Partial<CompletionOutcome>;
 
 export type PhaseCommitsDeps = {
   database: Database;
@@ -58,8 +66,8 @@ const OUTAGE_WAIT_MS = 60_000;
 const OUTAGE_RETRY_MS = 500;
 
 export function createPhaseCommits(deps: PhaseCommitsDeps): PhaseCommits {
-  const announce = (outcome: Pick<CompletionOutcome, 'events' | 'dispatches'> & Partial<CompletionOutcome>) => {
-    deps.publisher.publish(outcome.events);
+  const announce = (outcome: Announced) => {
+    deps.publisher.publish(isEventSource(outcome) ? outcome : outcome.events);
     deps.dispatch(outcome.dispatches);
     const freed = { children: outcome.endedChildren === true, admissions: outcome.admissions === true };
     if (freed.children || freed.admissions) deps.onFreed(freed);
@@ -92,16 +100,18 @@ export function createPhaseCommits(deps: PhaseCommitsDeps): PhaseCommits {
       return outcome.suspended;
     },
   });
+  const failing = async (send: () => Promise<FailureOutcome>) => {
+    const outcome = await throughOutage(send);
+    deps.publisher.publish(outcome.events);
+    if (outcome.events.some((event) => isEndEvent(event.type))) deps.onFreed({ children: true, admissions: true });
+    return outcome.committed;
+  };
   return {
     complete: (completion) => completions.add(completion),
     completeWithin: (client, completion) => completePhases(client, [completion], { dispatch: true, leaseMs: deps.leaseMs }),
     announce,
-    fail: async (failure) => {
-      const outcome = await throughOutage(() => failPhase(deps.database, failure));
-      deps.publisher.publish(outcome.events);
-      if (outcome.events.some((event) => isEndEvent(event.type))) deps.onFreed({ children: true, admissions: true });
-      return outcome.committed;
-    },
+    fail: (failure) => failing(() => failPhase(deps.database, failure)),
+    quarantine: (deadly) => failing(() => quarantinePhase(deps.database, deadly)),
     release: (release) => releases.add(release),
     suspend: (suspension) => suspensions.add(suspension),
     awaitCallback: async (wait) => {
@@ -115,6 +125,11 @@ export function createPhaseCommits(deps: PhaseCommitsDeps): PhaseCommits {
       await suspensions.drain();
     },
   };
+}
+
+// Not asked for its events, it does not make them.
+function isEventSource(outcome: Announced): outcome is Announced & EventSource {
+  return outcome.subjects !== undefined;
 }
 
 // Sending a commit again is safe: had the first one been written, the fence refuses the second, and the reconciler dispatches what it made ready.

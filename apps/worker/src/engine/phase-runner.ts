@@ -7,7 +7,10 @@ import type { AttemptEnd, PhaseRunnerDeps } from './attempt.ts';
 import { runAttempt } from './run-attempt.ts';
 
 export type PhaseRunner = {
+  /** A delivery of the queue, which is told what became of it. */
   handle(job: JobRef): Promise<DeliveryOutcome>;
+  /** One that the queue knows nothing of. */
+  handleDirectly(job: JobRef): Promise<void>;
   /** From now on no delivery goes on with a further phase. */
   stopGoingOn(): void;
 };
@@ -22,10 +25,11 @@ const GO_ON_PHASES_MAX = 100;
 
 export function createPhaseRunner(deps: PhaseRunnerDeps): PhaseRunner {
   let mayGoOn = true;
-  const runAll = async (first: ClaimedPhase, claimedAtMs: number): Promise<DeliveryOutcome> => {
+  const runAll = async (first: ClaimedPhase, claimedAtMs: number, isQueued: boolean): Promise<DeliveryOutcome> => {
     const goesOn = (count: number) => mayGoOn && count < GO_ON_PHASES_MAX && deps.clock.monotonicMs() - claimedAtMs < GO_ON_MS_MAX;
     let end: AttemptEnd = await runAttempt(deps, { phase: first, claimedAtMs, deliveryId: first.id, goesOn: () => goesOn(1) });
     const outcome = end.outcome;
+    if (!isQueued) dispatchRetry(deps, first, outcome);
     for (let count = 2; end.next !== null; count += 1) {
       const carried = {
         phase: end.next,
@@ -38,33 +42,35 @@ export function createPhaseRunner(deps: PhaseRunnerDeps): PhaseRunner {
     }
     return outcome;
   };
+  const deliver = async (job: JobRef, isQueued: boolean): Promise<DeliveryOutcome> => {
+    const claimedAtMs = deps.clock.monotonicMs();
+    try {
+      const claim = await deps.claims.claim(job);
+      if (claim.kind === 'stale') return { kind: 'finished' };
+      if (claim.kind === 'not-yet') return { kind: 'later', delayMs: Math.min(LATER_MS_MAX, Math.max(LATER_MS_MIN, claim.untilMs)) };
+      return await runAll(claim.phase, claimedAtMs, isQueued);
+    } catch (error) {
+      // Nothing was lost: what was claimed ends with its lease, and this delivery comes again.
+      if (!isTransient(error)) throw error;
+      deps.log.debug({ err: error }, 'a delivery could not be worked on now');
+      return { kind: 'later', delayMs: UNAVAILABLE_RETRY_MS * (0.5 + deps.random()) };
+    } finally {
+      deps.claims.unlock(job.id);
+    }
+  };
   return {
     stopGoingOn: () => {
       mayGoOn = false;
     },
-    handle: async (job) => {
-      const leave = deps.isolation.enter();
-      if (leave === null) return { kind: 'later', delayMs: UNAVAILABLE_RETRY_MS * (0.5 + deps.random()) };
-      const claimedAtMs = deps.clock.monotonicMs();
-      try {
-        const claim = await deps.claims.claim(job);
-        if (claim.kind === 'stale') return { kind: 'finished' };
-        if (claim.kind === 'not-yet') return { kind: 'later', delayMs: Math.min(LATER_MS_MAX, Math.max(LATER_MS_MIN, claim.untilMs)) };
-        return await runAll(claim.phase, claimedAtMs);
-      } catch (error) {
-        // Nothing was lost: what was claimed ends with its lease, and this delivery comes again.
-        if (!isTransient(error)) throw error;
-        deps.log.debug({ err: error }, 'a delivery could not be worked on now');
-        return { kind: 'later', delayMs: UNAVAILABLE_RETRY_MS * (0.5 + deps.random()) };
-      } finally {
-        deps.claims.unlock(job.id);
-        leave();
-      }
+    handle: (job) => deliver(job, true),
+    // What cannot be claimed now is found as a job that is missing from the queue.
+    handleDirectly: async (job) => {
+      await deliver(job, false);
     },
   };
 }
 
-// A phase that was gone on with has no job of its own that the queue could bring again.
+// A phase that was gone on with, or run directly, has no job of its own that the queue could bring again.
 function dispatchRetry(deps: PhaseRunnerDeps, phase: ClaimedPhase, outcome: DeliveryOutcome): void {
   if (outcome.kind !== 'retry') return;
   const { id, generation, workspace, priority } = phase;

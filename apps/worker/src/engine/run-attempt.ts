@@ -3,7 +3,7 @@ import { deepFreeze, DEFAULT_RETRY, type RetryPolicy } from '@millrace/shared';
 import { PermanentError, type RunDefinition } from '@millrace/sdk';
 import { asAppError, markAlone, OUTPUTS_BYTES_MAX, readOutputs, SUSPECT_CRASHES, type ClaimedPhase } from '@millrace/store';
 import type { Attempt, AttemptEnd, EndingAttempt, PhaseRunnerDeps } from './attempt.ts';
-import { interruptAttempt, writeCompleted, writeEnd } from './attempt-endings.ts';
+import { interruptAttempt, quarantine, writeCompleted, writeEnd } from './attempt-endings.ts';
 import { createContext, type AttemptContext } from './context/create-context.ts';
 import { isIsolated, type RunIsolated } from './isolated-run.ts';
 import { outcomeOfThrown, type PhaseOutcome } from './outcome.ts';
@@ -11,7 +11,7 @@ import type { FoundPhase } from './phase-definitions.ts';
 import { runHandler } from './run-handler.ts';
 import type { RunningPhase } from './running-phases.ts';
 
-const ALONE_RETRY_MS = 5_000;
+/** The flow is known in this version, and still its phase is not: whoever has the right code may be another worker. */
 const UNKNOWN_CODE_RETRY_MS = 10_000;
 
 export async function runAttempt(deps: PhaseRunnerDeps, attempt: Attempt): Promise<AttemptEnd> {
@@ -19,21 +19,13 @@ export async function runAttempt(deps: PhaseRunnerDeps, attempt: Attempt): Promi
   const running = deps.running.add(phase, attempt);
   try {
     const found = findDefinition(deps, phase);
-    if (found.kind === 'unknown') return await leaveToOthers(deps, phase, found.reason);
+    if (found.kind === 'unknown')
+      return await interruptAttempt(deps, phase, { kind: 'interrupted', reason: found.reason, delayMs: UNKNOWN_CODE_RETRY_MS });
     if (found.kind === 'broken') return await writeEnd(deps, { running, retry: DEFAULT_RETRY, outcome: found.outcome });
-    const started = { running, found, goesOn: attempt.goesOn };
-    return phase.crashes < SUSPECT_CRASHES ? await runFound(deps, started) : await runSuspect(deps, started);
+    return await runFound(deps, { running, found, goesOn: attempt.goesOn });
   } finally {
     deps.running.remove(running);
   }
-}
-
-// Another worker may know it. When none does, it must not go round and round between those that don't.
-async function leaveToOthers(deps: PhaseRunnerDeps, phase: ClaimedPhase, reason: string): Promise<AttemptEnd> {
-  if (reason === 'unknown-phase' || !(await deps.holdForCode(phase, reason)))
-    return interruptAttempt(deps, phase, { kind: 'interrupted', reason, delayMs: UNKNOWN_CODE_RETRY_MS });
-  deps.onEnd({ phase, outcome: 'interrupted', committed: true });
-  return { outcome: { kind: 'finished' }, next: null };
 }
 
 type Found = FoundPhase & { kind: 'found' };
@@ -49,17 +41,24 @@ function findDefinition(deps: PhaseRunnerDeps, phase: ClaimedPhase): FoundPhase 
 }
 
 async function runFound(deps: PhaseRunnerDeps, { running, found, goesOn }: StartedAttempt): Promise<AttemptEnd> {
-  if (deps.runIsolated !== undefined && isIsolated(found.definition)) return runElsewhere(deps, deps.runIsolated, { running, found });
-  const needed = await neededOutputs(deps, running.phase);
+  const runsElsewhere = isIsolated(found.definition) || isSuspect(running.phase);
+  if (deps.runIsolated !== undefined && runsElsewhere) return runElsewhere(deps, deps.runIsolated, { running, found });
+  // Small results came with the claim; large ones are read for the one phase that needs them.
+  const own = running.phase.outputs;
+  const needed = own === null ? await readNeeded(deps, running.phase) : { kind: 'read' as const, outputs: own };
   if (needed.kind !== 'read') return writeEnd(deps, { running, retry: DEFAULT_RETRY, outcome: needed });
   // A condition must not change what the handler gets, nor a handler what it will find changed or not when it is tried again.
   const facts = { input: found.input, outputs: deepFreeze(needed.outputs) };
   const retry = retryOf(running.phase, found);
   const wanted = isWanted(found, facts);
   if (wanted !== true) return endUnwanted(deps, { running, retry, goesOn }, wanted);
-  const attempt = createContext(deps, running, facts);
-  const outcome = await runHandler(running, withPhaseLock(found), attempt);
-  return finishAttempt(deps, { running, retry, goesOn }, { attempt, outcome });
+  const context = createContext(deps, running, facts);
+  const { attempt } = context;
+  const outcome = await runHandler(running, withPhaseLock(found), context);
+  if (outcome.kind !== 'completed') return endUncompleted(deps, { running, retry, goesOn, outcome }, attempt);
+  const flushing = attempt.flush();
+  if (flushing !== undefined) await flushing;
+  return writeCompleted(deps, { running, retry, goesOn }, { output: outcome.output, attempt });
 }
 
 // The process writes the end itself; what is left to write is the end of an attempt whose process is gone.
@@ -69,7 +68,9 @@ async function runElsewhere(
   { running, found }: Pick<StartedAttempt, 'running' | 'found'>,
 ): Promise<AttemptEnd> {
   const { phase } = running;
+  if (isSuspect(phase)) await markAlone(deps.database.main, phase);
   const end = await runIsolated(running, found.definition);
+  if (end.kind === 'gone' && end.crash !== undefined && !isIsolated(found.definition)) return quarantine(deps, phase, end.crash);
   if (end.kind === 'gone') return writeEnd(deps, { running, retry: retryOf(phase, found), outcome: end.outcome });
   deps.onEnd({ phase, outcome: end.outcome, committed: end.committed });
   return { outcome: end.delivery, next: null };
@@ -79,24 +80,15 @@ function retryOf(phase: ClaimedPhase, { definition }: Found): RetryPolicy {
   return { attempts: phase.attemptMax, backoff: definition.retry?.backoff ?? DEFAULT_RETRY.backoff };
 }
 
-// Processes have died while this phase ran in them. It may be innocent: it gets another try with nothing beside it, which will show.
-async function runSuspect(deps: PhaseRunnerDeps, started: StartedAttempt): Promise<AttemptEnd> {
-  const { phase } = started.running;
-  const ended = await deps.isolation.runAlone(async () => {
-    await markAlone(deps.database.main, phase);
-    return runFound(deps, started);
-  });
-  return ended === 'busy'
-    ? interruptAttempt(deps, phase, { kind: 'interrupted', reason: 'must-run-alone', delayMs: ALONE_RETRY_MS })
-    : ended;
+// Processes have died while this phase ran in them. It may be innocent: a process of its own will show, and costs nobody else anything.
+function isSuspect(phase: ClaimedPhase): boolean {
+  return phase.crashes >= SUSPECT_CRASHES;
 }
 
-// Small results came with the claim; large ones are read for the one phase that needs them.
-async function neededOutputs(
+async function readNeeded(
   deps: PhaseRunnerDeps,
   phase: ClaimedPhase,
 ): Promise<{ kind: 'read'; outputs: Record<string, unknown> } | PhaseOutcome> {
-  if (phase.outputs !== null) return { kind: 'read', outputs: phase.outputs };
   try {
     const read = await readOutputs(deps.database.main, phase.id);
     if (read.kind === 'read') return read;
@@ -131,19 +123,17 @@ function withPhaseLock({ definition, input }: Found): RunDefinition {
   return { ...definition, run: (ctx) => ctx.lock(lock({ input }), () => definition.run(ctx), { tries: 1 }) };
 }
 
-async function finishAttempt(
+async function endUncompleted(
   deps: PhaseRunnerDeps,
-  ending: EndingAttempt,
-  { attempt, outcome }: { attempt: AttemptContext; outcome: PhaseOutcome },
+  ending: EndingAttempt & { outcome: PhaseOutcome },
+  attempt: AttemptContext,
 ): Promise<AttemptEnd> {
-  if (outcome.kind === 'completed') {
-    await attempt.flush();
-    return writeCompleted(deps, ending, { output: outcome.output, attempt });
-  }
-  attempt.transaction.rollback();
+  attempt.rollback();
   // However it ended: a handler that waits from now on is left where it is, and must not keep what it holds.
-  void attempt.suspended.then(attempt.leave);
-  if (outcome.kind === 'abandoned') attempt.abandon();
+  attempt.whenSuspended(() => {
+    attempt.leave();
+  });
+  if (ending.outcome.kind === 'abandoned') attempt.abandon();
   else await attempt.flush();
-  return writeEnd(deps, { ...ending, outcome });
+  return writeEnd(deps, ending);
 }

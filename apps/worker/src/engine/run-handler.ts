@@ -1,45 +1,50 @@
 // Runs a handler within its time limits. In one process nobody can be killed, so whoever does not stop in time is left behind:
 // his slot is free again, and the fence refuses what he commits later.
 import type { PhaseContext, RunDefinition } from '@millrace/sdk';
-import type { Awaits } from '@millrace/store';
+import type { AttemptContext } from './context/create-context.ts';
 import { outcomeOfThrown, timeoutError, type PhaseOutcome, type StopReason } from './outcome.ts';
 import type { RunningPhase } from './running-phases.ts';
 import { STOP_GRACE_MS, timeLimits } from './time-limits.ts';
 
-/** Calls the handler and answers how the attempt ended. Never rejects. */
-export async function runHandler(
+/** Calls the handler and answers how the attempt ended. Rejects only for time limits that make no sense. */
+export function runHandler(
   running: RunningPhase,
   definition: RunDefinition,
-  { ctx, suspended }: { ctx: PhaseContext; suspended: Promise<Awaits> },
+  { ctx, attempt }: { ctx: PhaseContext; attempt: Pick<AttemptContext, 'whenSuspended'> },
 ): Promise<PhaseOutcome> {
-  const limits = timeLimits(definition);
-  const leftBehind = Promise.withResolvers<PhaseOutcome>();
-  const timers = [
-    setTimeout(() => {
-      running.stop('soft-timeout');
-    }, limits.softMs),
-    setTimeout(() => {
+  return new Promise((resolve) => {
+    const limits = timeLimits(definition);
+    let hasEnded = false;
+    let graceTimer: NodeJS.Timeout | undefined;
+    const end = (outcome: PhaseOutcome) => {
+      hasEnded = true;
+      clearTimeout(limitTimer);
+      clearTimeout(graceTimer);
+      resolve(outcome);
+    };
+    const leaveBehind = (outcome: PhaseOutcome) => {
       running.leave('fenced');
-      leftBehind.resolve({ kind: 'failed', error: timeoutError('hard-timeout'), permanent: false });
-    }, limits.hardMs),
-  ];
-  void running.stopped.then((reason) => {
-    timers.push(
-      setTimeout(() => {
-        running.leave('fenced');
-        leftBehind.resolve(outcomeOfThrown(undefined, reason));
-      }, STOP_GRACE_MS),
-    );
-  });
-  try {
-    const waits = suspended.then((awaits): PhaseOutcome => {
-      const reason = running.stopReason();
-      return reason === undefined ? { kind: 'suspended', awaits } : outcomeOfThrown(undefined, reason);
+      end(outcome);
+    };
+    // One timer for both limits: hundreds of attempts have theirs at a time.
+    let limitTimer = setTimeout(() => {
+      limitTimer = setTimeout(() => {
+        leaveBehind({ kind: 'failed', error: timeoutError('hard-timeout'), permanent: false });
+      }, limits.hardMs - limits.softMs);
+      running.stop('soft-timeout');
+    }, limits.softMs);
+    running.whenStopped((reason) => {
+      if (hasEnded) return;
+      graceTimer = setTimeout(() => {
+        leaveBehind(outcomeOfThrown(undefined, reason));
+      }, STOP_GRACE_MS);
     });
-    return await Promise.race([settle(running, definition, ctx), leftBehind.promise, waits]);
-  } finally {
-    for (const timer of timers) clearTimeout(timer);
-  }
+    attempt.whenSuspended((awaits) => {
+      const reason = running.stopReason();
+      end(reason === undefined ? { kind: 'suspended', awaits } : outcomeOfThrown(undefined, reason));
+    });
+    void settle(running, definition, ctx).then(end);
+  });
 }
 
 async function settle(running: RunningPhase, definition: RunDefinition, ctx: PhaseContext): Promise<PhaseOutcome> {

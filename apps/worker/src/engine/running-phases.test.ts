@@ -52,14 +52,32 @@ describe('running phases', () => {
     expect(phases.stopFlow(newGroupId(), 'cancelled')).toBe(0);
   });
 
-  it('keep the first reason they were stopped for, and tell it by their signal', async () => {
+  it('keep the first reason they were stopped for, and tell it by their signal', () => {
     const phases = createRunningPhases();
     const running = phases.add(claimed(newGroupId()), { claimedAtMs: 1, deliveryId: '' });
     phases.stopAll('shutdown');
     running.stop('lease-lost');
     expect(running.stopReason()).toBe('shutdown');
     expect(running.signal.reason).toEqual(new PhaseStopped('shutdown'));
-    await expect(running.stopped).resolves.toBe('shutdown');
+    const heard: string[] = [];
+    running.whenStopped((reason) => heard.push(reason));
+    expect(heard).toEqual(['shutdown']);
+  });
+
+  it('tell listeners of the end, not of the soft time limit before it, and keep the reason that the signal aborted with', () => {
+    const phases = createRunningPhases();
+    const running = phases.add(claimed(newGroupId()), { claimedAtMs: 1, deliveryId: '' });
+    const heard: string[] = [];
+    running.whenStopped((reason) => heard.push(`before: ${reason}`));
+    running.stop('soft-timeout');
+    running.whenStopped((reason) => heard.push(`after: ${reason}`));
+    expect(heard).toEqual([]);
+    running.stop('cancelled');
+    running.stop('shutdown');
+    expect(heard).toEqual(['before: cancelled', 'after: cancelled']);
+    expect(running.stopReason()).toBe('cancelled');
+    // Asked for only now, it tells what it would have told then.
+    expect(running.signal.reason).toEqual(new PhaseStopped('soft-timeout'));
   });
 
   it('tell an observer of every reason to stop and of their end, once', () => {

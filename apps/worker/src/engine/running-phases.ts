@@ -13,8 +13,11 @@ export type RunningPhase = {
   stopReason(): StopReason | undefined;
   /** Tells it to stop. The first reason stays, but for the soft time limit, which gives way to every other. */
   stop(reason: StopReason): void;
-  /** Settles once it was told to stop for another reason than its soft time limit, which leaves it time until the hard one. */
-  readonly stopped: Promise<StopReason>;
+  /**
+   * Calls `listener` once it was told to stop for another reason than its soft time limit, which leaves it time until the hard one; at once if it
+   * was told before.
+   */
+  whenStopped(listener: (reason: StopReason) => void): void;
   /** Notes that its handler did not end by itself: its process was killed, or it was left behind the fence. */
   leave(how: LeftAs): void;
   leftAs(): LeftAs | undefined;
@@ -56,10 +59,9 @@ const DOUBT_MARGIN_MS = 2_000;
 
 export function createRunningPhases(options: RunningPhasesOptions = {}): RunningPhases {
   const { nowMs = () => performance.now() } = options;
-  const byFence = new Map<string, RunningPhase>();
+  const all = new Set<RunningPhase>();
   const flowsStoppedAtMs = new Map<string, number>();
   let stoppedAll: StopReason | undefined;
-  const keyOf = (phase: ClaimedPhase) => `${phase.id}/${phase.fence}`;
   const remember = (flowId: string) => {
     flowsStoppedAtMs.delete(flowId);
     flowsStoppedAtMs.set(flowId, nowMs());
@@ -68,59 +70,83 @@ export function createRunningPhases(options: RunningPhasesOptions = {}): Running
   };
   return {
     add: (phase, claim) => {
-      const running = createRunningPhase(phase, claim, options.onStop);
-      byFence.set(keyOf(phase), running);
+      const running = new Running(phase, claim, options.onStop);
+      all.add(running);
       if (stoppedAll !== undefined) running.stop(stoppedAll);
       if ((flowsStoppedAtMs.get(phase.flowId) ?? Number.NEGATIVE_INFINITY) >= claim.claimedAtMs - DOUBT_MARGIN_MS) options.onDoubt?.();
       return running;
     },
     remove: (running) => {
-      if (byFence.delete(keyOf(running.phase))) options.onRemove?.(running);
+      if (all.delete(running)) options.onRemove?.(running);
     },
-    list: () => [...byFence.values()],
+    list: () => [...all],
     stopFlow: (flowId, reason) => {
       remember(flowId);
-      const ofFlow = [...byFence.values()].filter((running) => running.phase.flowId === flowId);
+      const ofFlow = [...all].filter((running) => running.phase.flowId === flowId);
       for (const running of ofFlow) running.stop(reason);
       return ofFlow.length;
     },
     stopAll: (reason) => {
       stoppedAll = reason;
-      for (const running of byFence.values()) running.stop(reason);
+      for (const running of all) running.stop(reason);
     },
     refused: (phase) => {
-      byFence.get(keyOf(phase))?.stop('lease-lost');
+      for (const running of all) if (running.phase.id === phase.id && running.phase.fence === phase.fence) running.stop('lease-lost');
     },
   };
 }
 
-function createRunningPhase(
-  phase: ClaimedPhase,
-  { claimedAtMs, deliveryId }: PhaseClaim,
-  onStop: RunningPhasesObserver['onStop'] | undefined,
-): RunningPhase {
-  const controller = new AbortController();
-  const stopped = Promise.withResolvers<StopReason>();
-  let reason: StopReason | undefined;
-  let left: LeftAs | undefined;
-  const running: RunningPhase = {
-    phase,
-    claimedAtMs,
-    deliveryId,
-    signal: controller.signal,
-    stopReason: () => reason,
-    stop: (why) => {
-      onStop?.(running, why);
-      if (reason !== undefined && (reason !== 'soft-timeout' || why === reason)) return;
-      reason = why;
-      controller.abort(new PhaseStopped(why));
-      if (why !== 'soft-timeout') stopped.resolve(why);
-    },
-    stopped: stopped.promise,
-    leave: (how) => {
-      left ??= how;
-    },
-    leftAs: () => left,
-  };
-  return running;
+// A class, since hundreds run at a time: what its instances share would else be made for each. Few handlers ask for the signal.
+class Running implements RunningPhase {
+  readonly phase: ClaimedPhase;
+  readonly claimedAtMs: number;
+  readonly deliveryId: string;
+  readonly #onStop: RunningPhasesObserver['onStop'] | undefined;
+  #controller: AbortController | undefined;
+  #reason: StopReason | undefined;
+  #firstReason: StopReason | undefined;
+  #listeners: ((reason: StopReason) => void)[] | undefined;
+  #left: LeftAs | undefined;
+
+  constructor(phase: ClaimedPhase, { claimedAtMs, deliveryId }: PhaseClaim, onStop: RunningPhasesObserver['onStop'] | undefined) {
+    this.phase = phase;
+    this.claimedAtMs = claimedAtMs;
+    this.deliveryId = deliveryId;
+    this.#onStop = onStop;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#firstReason !== undefined) this.#controller.abort(new PhaseStopped(this.#firstReason));
+    }
+    return this.#controller.signal;
+  }
+
+  stopReason(): StopReason | undefined {
+    return this.#reason;
+  }
+
+  stop(why: StopReason): void {
+    this.#onStop?.(this, why);
+    if (this.#reason !== undefined && (this.#reason !== 'soft-timeout' || why === this.#reason)) return;
+    this.#reason = why;
+    this.#firstReason ??= why;
+    this.#controller?.abort(new PhaseStopped(why));
+    if (why === 'soft-timeout') return;
+    for (const listener of this.#listeners ?? []) listener(why);
+  }
+
+  whenStopped(listener: (reason: StopReason) => void): void {
+    if (this.#reason !== undefined && this.#reason !== 'soft-timeout') listener(this.#reason);
+    else (this.#listeners ??= []).push(listener);
+  }
+
+  leave(how: LeftAs): void {
+    this.#left ??= how;
+  }
+
+  leftAs(): LeftAs | undefined {
+    return this.#left;
+  }
 }

@@ -8,8 +8,14 @@ export const STOP_GRACE_MS = 5_000;
 
 export type TimeLimits = { softMs: number; hardMs: number };
 
+const DEFAULT_LIMITS: TimeLimits = limitsOf(DEFAULT_TIMEOUT);
+
 /** The limits of a phase; the soft one is never later than the hard one. */
 export function timeLimits({ timeout }: Pick<RunDefinition, 'timeout'>): TimeLimits {
-  const hardMs = durationMs(timeout?.hard ?? DEFAULT_TIMEOUT.hard);
-  return { softMs: Math.min(durationMs(timeout?.soft ?? DEFAULT_TIMEOUT.soft), hardMs), hardMs };
+  return timeout === undefined ? DEFAULT_LIMITS : limitsOf(timeout);
+}
+
+function limitsOf(timeout: NonNullable<RunDefinition['timeout']>): TimeLimits {
+  const hardMs = durationMs(timeout.hard ?? DEFAULT_TIMEOUT.hard);
+  return { softMs: Math.min(durationMs(timeout.soft ?? DEFAULT_TIMEOUT.soft), hardMs), hardMs };
 }

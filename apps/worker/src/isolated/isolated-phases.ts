@@ -47,7 +47,12 @@ export function createIsolatedPhases(deps: IsolatedPhasesDeps): IsolatedPhases {
   };
   const run: RunIsolated = async (running, definition) => {
     const limits = timeLimits(definition);
-    const leave = await slots.take({ timeoutMs: SLOT_WAIT_MS, until: running.stopped });
+    const leave = await slots.take({
+      timeoutMs: SLOT_WAIT_MS,
+      until: new Promise((resolve) => {
+        running.whenStopped(resolve);
+      }),
+    });
     const stopped = running.stopReason();
     if (leave === null || stopped !== undefined) {
       leave?.();
@@ -95,7 +100,7 @@ async function attend(deps: IsolatedPhasesDeps, { running, limits, child }: Atte
     clearTimeout(startTimer);
     timers.push(setTimeout(kill('hard-timeout'), limits.hardMs));
   });
-  void running.stopped.then((reason) => {
+  running.whenStopped((reason) => {
     child.send({ type: 'stop', reason });
     timers.push(setTimeout(kill('grace'), STOP_GRACE_MS));
   });
@@ -104,7 +109,7 @@ async function attend(deps: IsolatedPhasesDeps, { running, limits, child }: Atte
     const end = await child.end;
     if ('type' in end) return { kind: 'reported', outcome: end.outcome, committed: end.committed, delivery: end.delivery };
     if (killed !== undefined) running.leave('killed');
-    return { kind: 'gone', outcome: outcomeOfDeath(end, killed, running) };
+    return { kind: 'gone', outcome: outcomeOfDeath(end, killed, running), ...crashOf(end, killed, running) };
   } finally {
     for (const timer of timers) clearTimeout(timer);
   }
@@ -117,11 +122,14 @@ function outcomeOfDeath(death: Death, killed: Killed | undefined, running: Runni
   if (killed === 'hard-timeout') return { kind: 'failed', error: timeoutError('hard-timeout'), permanent: false };
   const stopped = running.stopReason();
   if (stopped !== undefined) return outcomeOfThrown(undefined, stopped);
-  if (!death.wasBorn) return later('no-process', NO_PROCESS_RETRY_MS);
-  return outcomeOfThrown(
-    new ProcessExited(killed === 'late-start' ? `it had not begun after ${START_MS / 1_000} s` : describe(death)),
-    undefined,
-  );
+  // A machine that is too busy to start a process says nothing about the handler.
+  if (!death.wasBorn || killed === 'late-start') return later('no-process', NO_PROCESS_RETRY_MS);
+  return outcomeOfThrown(new ProcessExited(describe(death)), undefined);
+}
+
+function crashOf(death: Death, killed: Killed | undefined, running: RunningPhase): { crash?: string } {
+  const isItsOwn = death.hasBegun && killed === undefined && running.stopReason() === undefined;
+  return isItsOwn ? { crash: describe(death) } : {};
 }
 
 /** The process ended before the phase did. Costs an attempt, whatever was the reason: it may be the handler's own doing, and mostly is. */

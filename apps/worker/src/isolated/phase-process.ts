@@ -13,6 +13,8 @@ export type Report = Extract<FromChild, { type: 'ended' }>;
 export type Death = {
   /** False: it could not be started at all. */
   wasBorn: boolean;
+  /** Whether the handler was about to be called. */
+  hasBegun: boolean;
   code: number | null;
   signal: NodeJS.Signals | null;
   /** What it said itself before. */
@@ -56,8 +58,9 @@ export function startPhaseProcess({ memoryMb, log, worker }: PhaseProcessOptions
   const end = Promise.withResolvers<Report | Death>();
   let fault: string | undefined;
   let isGone = false;
+  let hasBegun = false;
   const die = (death: Pick<Death, 'wasBorn' | 'code' | 'signal'>) => {
-    end.resolve({ ...death, fault, outOfMemory: output.saidOutOfMemory() });
+    end.resolve({ ...death, hasBegun, fault, outOfMemory: output.saidOutOfMemory() });
   };
   // Its number may be another's once it is gone.
   const kill = () => {
@@ -67,7 +70,10 @@ export function startPhaseProcess({ memoryMb, log, worker }: PhaseProcessOptions
   for (const name of ['stdout', 'stderr'] as const) if (child[name]) output.read(name, child[name]);
   child.on('message', (message) => {
     const body = bodyOf<FromChild>(message);
-    if (body?.type === 'started') started.resolve();
+    if (body?.type === 'started') {
+      hasBegun = true;
+      started.resolve();
+    }
     if (body?.type === 'dispatch') worker.dispatch(body.queue, body.dispatches);
     if (body?.type === 'freed') worker.onFreed(body.freed);
     if (body?.type === 'fault') fault = body.message;

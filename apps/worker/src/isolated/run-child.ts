@@ -9,11 +9,9 @@ import { importedOpener } from '../imports/imported-opener.ts';
 import { createPhaseImports } from '../imports/phase-imports.ts';
 import type { PhaseRunnerDeps } from '../engine/attempt.ts';
 import { createContextServices } from '../engine/context/context-services.ts';
-import { createIsolation } from '../engine/isolation.ts';
-import { createCodeHolder } from '../engine/code-holder.ts';
-import type { HttpPhases } from '../engine/http/http-phases.ts';
+import { createHttpPhases } from '../engine/http/http-phases.ts';
 import type { PhaseClaims } from '../engine/phase-claims.ts';
-import { createPhaseCommits } from '../engine/phase-commits.ts';
+import { createPhaseCommits, type PhaseCommits } from '../engine/phase-commits.ts';
 import { createPhaseDefinitions, type PhaseDefinitions } from '../engine/phase-definitions.ts';
 import { createPhaseRunner } from '../engine/phase-runner.ts';
 import { createRunningPhases, type RunningPhases } from '../engine/running-phases.ts';
@@ -23,13 +21,6 @@ import type { ParentLink, Task } from './parent-link.ts';
 
 /** No lease is begun here: what this attempt makes ready goes through the queue. */
 const NOT_GONE_ON_WITH = 0;
-
-// What calls a service has no handler that could be isolated.
-const NO_HTTP_PHASES: HttpPhases = {
-  asRun: () => {
-    throw new Error('a phase that calls a service runs in the worker');
-  },
-};
 
 /** Runs the attempt that the worker hands over, and reports how it ended. @throws what a worker would not survive either. */
 export async function runChild({ config, link }: { config: Config; link: ParentLink }): Promise<void> {
@@ -53,7 +44,7 @@ export async function runChild({ config, link }: { config: Config; link: ParentL
   });
   const services = createContextServices({ ...connections, registry, clock: systemClock, log, workerId: ownName(task) });
   const runner = createPhaseRunner({
-    ...runnerDeps({ config, connections, registry, task, log, link }),
+    ...runnerDeps({ config, connections, registry, task, log, link, commits }),
     services,
     dispatch,
     commits,
@@ -79,7 +70,15 @@ async function sendJobs(link: ParentLink, queue: QueueName, dispatches: readonly
   if (dispatches.length > 0) await link.send({ type: 'dispatch', queue, dispatches });
 }
 
-type Parts = { config: Config; connections: ChildConnections; registry: FlowRegistry; task: Task; log: Logger; link: ParentLink };
+type Parts = {
+  config: Config;
+  connections: ChildConnections;
+  registry: FlowRegistry;
+  task: Task;
+  log: Logger;
+  link: ParentLink;
+  commits: PhaseCommits;
+};
 
 function runnerDeps({
   config,
@@ -88,18 +87,20 @@ function runnerDeps({
   task,
   log,
   link,
+  commits,
 }: Parts): Omit<PhaseRunnerDeps, 'commits' | 'dispatch' | 'services' | 'running' | 'onEnd'> {
   const { workerId } = task;
+  const settings = { callbackUrl: `${config.publicUrl}/v1/callbacks`, secret: config.httpSecret };
+  // No phase that calls a service says `isolate`, but one that is suspected runs here like any other.
+  const http = createHttpPhases({ ...connections, commits, http: settings, clock: systemClock, workerId });
   const dispatcher = { dispatch: (queue: QueueName, dispatches: readonly Dispatch[]) => sendJobs(link, queue, dispatches) };
   return {
     ...connections,
     log,
     workerId,
     claims: alreadyClaimed(task),
-    holdForCode: createCodeHolder({ ...connections, log, workerId }),
-    definitions: withoutHardLimit(createPhaseDefinitions(registry, NO_HTTP_PHASES)),
+    definitions: withoutHardLimit(createPhaseDefinitions(registry, http)),
     planner: createFlowPlanner(registry),
-    isolation: createIsolation({ clock: systemClock }),
     openImported: importedOpener(connections.database),
     imports: createPhaseImports({ ...connections, dispatcher, limits: spoolLimits(config), log }),
     clock: systemClock,
@@ -107,7 +108,7 @@ function runnerDeps({
   };
 }
 
-// Whether it must run alone was decided by the worker, too.
+// That it is not to run in the worker's own process was decided by the worker, too.
 function alreadyClaimed({ phase, workerId }: Task): PhaseClaims {
   return {
     claim: () => Promise.resolve({ kind: 'claimed', phase: { ...phase, crashes: 0 } }),
@@ -130,6 +131,14 @@ function withoutHardLimit(definitions: PhaseDefinitions): PhaseDefinitions {
   };
 }
 
+// Who does not stop is the worker's to kill.
 function leftToTheWorker(phases: RunningPhases): RunningPhases {
-  return { ...phases, add: (phase, claimedAtMs) => ({ ...phases.add(phase, claimedAtMs), stopped: new Promise<never>(() => undefined) }) };
+  return {
+    ...phases,
+    add: (phase, claim) => {
+      const running = phases.add(phase, claim);
+      running.whenStopped = () => undefined;
+      return running;
+    },
+  };
 }

@@ -1,4 +1,4 @@
-// The announcer on a real database, and workers of two versions at one database.
+// The announcer on a real database.
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { createLogger } from '@millrace/process';
 import {
@@ -45,13 +45,6 @@ async function announcer(id: string, definitions: readonly HeldDefinition[], dat
 
 const workers = async () =>
   (await listWorkers(test.database.main, { after: null, limit: 10 })).map(({ id, stopping }) => ({ id, stopping }));
-const heldFor = async (flowId: string) =>
-  (
-    await test.database.main.query<{ held: string | null; generation: number }>(
-      'SELECT held, generation FROM millrace.phases WHERE id = $1',
-      [onlyPhase(flowId)],
-    )
-  ).rows[0];
 
 describe('the announcer', () => {
   it('announces its worker at once, that it stops, and takes its row with it', async () => {
@@ -107,35 +100,6 @@ describe('the announcer', () => {
     await expect(made.announceStopping()).resolves.toBeUndefined();
     await expect(made.stop(2_000)).resolves.toBeUndefined();
     await away.close();
-  });
-});
-
-describe('a flow of a version that no live worker holds', () => {
-  it('waits in PostgreSQL after one look, and goes on when a worker with it announces itself', async () => {
-    const name = test.define({ only: { run: () => 'done' } }, 1);
-    const flowId = await test.start(name, {}, 2);
-    await test.engine();
-    await eventually(async () => {
-      expect(await heldFor(flowId)).toEqual({ held: 'worker', generation: 2 });
-    });
-    expect((await test.story(flowId)).slice(-2)).toEqual(['phase.started only', 'phase.queued only']);
-    await announcer('knows', [{ name, version: 2 }]);
-    await eventually(async () => {
-      expect(await heldFor(flowId)).toEqual({ held: null, generation: 2 });
-    });
-  });
-
-  it('goes back to the queue when another worker is alive that holds it', async () => {
-    const name = test.define({ only: { run: () => 'done' } }, 1);
-    await announcer('knows', [{ name, version: 2 }]);
-    await eventually(async () => {
-      expect(await workers()).toHaveLength(1);
-    });
-    const flowId = await test.start(name, {}, 2);
-    await test.engine();
-    await eventually(async () => {
-      expect(await heldFor(flowId)).toEqual({ held: null, generation: 2 });
-    });
   });
 });
 

@@ -1,13 +1,11 @@
 // Tells everybody that this worker is alive: what it can run, how busy it is, and what ended in it since the last time. With its announcement
-// it also takes back what was counted against its phases when it was taken for dead, and lets go those that waited for its code. Its row goes
-// with it; a worker that dies falls silent instead.
+// it also takes back what was counted against its phases when it was taken for dead. Its row goes with it; a worker that dies falls silent instead.
 import { createLoop, type Logger, type Loop } from '@millrace/process';
 import type { QueueName } from '@millrace/shared';
 import {
   addQueueMinutes,
   announceWorker,
   forgiveLosses,
-  releaseForCode,
   removeWorker,
   type Database,
   type HeldDefinition,
@@ -41,7 +39,6 @@ export type AnnouncerDeps = {
 
 /** A third of the time after which a silent worker counts as dead. */
 const INTERVAL_MS = 5_000;
-const RELEASE_MAX = 500;
 /** Workspaces and minutes that are kept while PostgreSQL is away; what comes on top is not counted. */
 const MINUTES_MAX = 10_000;
 
@@ -58,8 +55,7 @@ export function createAnnouncer(deps: AnnouncerDeps): Announcer {
       await announce();
       await forgive(deps);
       await report(deps, minutes);
-      if (stopping) return 'idle';
-      return (await releaseForCode(deps.database, deps.worker.definitions, RELEASE_MAX)) >= RELEASE_MAX ? 'again' : 'idle';
+      return 'idle';
     },
   });
   return {

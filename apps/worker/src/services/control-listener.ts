@@ -9,8 +9,8 @@ export type ControlListenerDeps = {
   subscriptions: Subscriptions;
   keys: Keys;
   running: RunningPhases;
-  /** Something waits for admission, or in the backlog. */
-  onWaiting(what: 'admissions' | 'backlog'): void;
+  /** Something waits for admission, in the backlog, or for code. */
+  onWaiting(what: 'admissions' | 'backlog' | 'code'): void;
   log: Logger;
 };
 
@@ -42,7 +42,7 @@ function parse(text: string): ControlMessage | undefined {
   try {
     const message: unknown = JSON.parse(text);
     if (message === null || typeof message !== 'object' || !('type' in message)) return undefined;
-    if (message.type === 'admissions' || message.type === 'backlog') return { type: message.type };
+    if (message.type === 'admissions' || message.type === 'backlog' || message.type === 'code') return { type: message.type };
     if (message.type !== 'cancel' || !('flowId' in message) || typeof message.flowId !== 'string') return undefined;
     return { type: 'cancel', flowId: message.flowId };
   } catch {

@@ -137,9 +137,9 @@ async function endCondemned({ database, publisher, log }: ReconcilerDeps, condem
   if (touch.lastedMs() < WORKER_DEAD_MS) return;
   for (const one of condemned) {
     if (one.owner !== 'dead') continue;
-    const { committed, events } = await quarantinePhase(database, one);
+    const { committed, events } = await quarantinePhase(database, { ...one, seen: null });
     publisher.publish(events);
-    if (committed) log.error({ phaseId: one.id }, 'a phase is quarantined: its process died under it three times');
+    if (committed) log.error({ phaseId: one.id, crashes: one.crashes + 1 }, 'a phase is quarantined: its workers died under it');
   }
 }
 

@@ -140,13 +140,14 @@ describe('partitions', () => {
   it('are there again for the months to come, however many processes look', async () => {
     const months = async () => {
       const result = await test.database.main.query<{ name: string }>(
-        "SELECT name FROM millrace.partitions WHERE parent = 'events' ORDER BY bound",
+        "SELECT name FROM millrace.partitions WHERE parent = 'event_log' ORDER BY bound",
       );
       return result.rows.map((row) => row.name);
     };
     const before = await months();
-    expect(before).toHaveLength(3);
-    await test.database.main.query(`DROP TABLE millrace.${before[2] ?? ''}`);
+    // In the last days of a month the first partition holds the next month already.
+    expect(before.length).toBeGreaterThanOrEqual(2);
+    await test.database.main.query(`DROP TABLE millrace.${before.at(-1) ?? ''}`);
     for (let workers = 0; workers < 3; workers += 1) start(createPartitions);
     await eventually(async () => {
       expect(await months()).toEqual(before);

@@ -192,14 +192,14 @@ describe('the reconciler', () => {
     expect((await test.events(flowId)).at(-1)).toMatchObject({ type: 'phase.queued', data: { reason: 'lease-expired' } });
   });
 
-  describe('of a phase that has killed two processes and ran alone', () => {
+  describe('of a phase whose workers have died and that ran in a process of its own', () => {
     let aheadMs: number;
     const clock: Clock = { nowMs: systemClock.nowMs, monotonicMs: () => systemClock.monotonicMs() + aheadMs };
     const losePhase = async (worker: string) => {
       const [flowId = ''] = await accept(1, { dispatch: true });
       await claimPhases(test.database.hot, [{ id: onlyPhase(flowId), generation: 1 }], { worker, leaseMs: 10_000 });
       await test.database.main.query(
-        "UPDATE millrace.phases SET crashes = 2, alone = true, due_at = now() - interval '5 seconds' WHERE id = $1",
+        "UPDATE millrace.phases SET crashes = 5, alone = true, due_at = now() - interval '5 seconds' WHERE id = $1",
         [onlyPhase(flowId)],
       );
       return flowId;
@@ -227,13 +227,13 @@ describe('the reconciler', () => {
       await announce('dead', '1 hour');
       const { again } = await startReconciler(clock);
       await pass(again, 12);
-      expect(await phaseRow(flowId)).toMatchObject({ status: 'running', crashes: 2 });
+      expect(await phaseRow(flowId)).toMatchObject({ status: 'running', crashes: 5 });
       // Out of touch: what has come in between cannot be known.
       aheadMs += 60_000;
       await again();
-      expect(await phaseRow(flowId)).toMatchObject({ status: 'running', crashes: 2 });
+      expect(await phaseRow(flowId)).toMatchObject({ status: 'running', crashes: 5 });
       await pass(again, 17);
-      expect(await phaseRow(flowId)).toMatchObject({ status: 'quarantined', crashes: 3 });
+      expect(await phaseRow(flowId)).toMatchObject({ status: 'quarantined', crashes: 6 });
     });
 
     it('waits while its worker may be heard of again, and queues it at no cost when it is', async () => {
@@ -253,11 +253,11 @@ describe('the reconciler', () => {
         await pass(again, 1);
         await keepSilent();
       }
-      expect(await phaseRow(flowId)).toMatchObject({ status: 'running', crashes: 2 });
+      expect(await phaseRow(flowId)).toMatchObject({ status: 'running', crashes: 5 });
       await announce('alive', '0 seconds');
       await again();
       await again();
-      expect(await phaseRow(flowId)).toMatchObject({ status: 'queued', crashes: 2, attempts: 0 });
+      expect(await phaseRow(flowId)).toMatchObject({ status: 'queued', crashes: 5, attempts: 0 });
     });
   });
 

@@ -13,7 +13,7 @@ export const PRIORITY_DEFAULT = 50;
 export const DEDUPE_MODES = ['reject', 'return', 'replace', 'window'] as const;
 export type DedupeMode = (typeof DEDUPE_MODES)[number];
 
-const tagsSchema = z
+export const tagsSchema = z
   .record(z.string().regex(TAG_KEY_PATTERN, 'must be 1 to 64 letters, digits, "_", "." or "-"'), z.string().max(TAG_VALUE_CHARS_MAX))
   .refine((tags) => Object.keys(tags).length <= LIMITS.tagsMax, `there may be at most ${LIMITS.tagsMax} tags`);
 

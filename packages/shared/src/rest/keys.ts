@@ -1,5 +1,6 @@
 // API keys as clients make, see and lose them.
 import { z } from 'zod';
+import { LIMITS } from '../limits.ts';
 import { ROLES } from '../roles.ts';
 import { instantSchema, pageOf, pageQuery } from './common.ts';
 
@@ -16,7 +17,12 @@ export const newKeySchema = z
         "Only admins of the workspace `default` may name one that is not their own; it is made if it is new. Default: the caller's.",
     }),
     expiresAt: z.iso.datetime({ offset: true, error: 'must be RFC 3339 with an offset' }).optional(),
-    requestsPerMinute: z.int().min(0).max(REQUESTS_PER_MINUTE_MAX).optional().meta({ description: '0: no limit' }),
+    requestsPerMinute: z
+      .int()
+      .min(0)
+      .max(REQUESTS_PER_MINUTE_MAX)
+      .optional()
+      .meta({ description: `Default ${LIMITS.requestsPerMinute}; 0: no limit` }),
   })
   .meta({ id: 'NewKey', title: 'NewKey' });
 export type NewKeyBody = z.infer<typeof newKeySchema>;
@@ -32,7 +38,10 @@ const keyShape = {
   name: z.string(),
   role: z.enum(ROLES),
   workspace: z.string(),
-  requestsPerMinute: z.int().nullable(),
+  requestsPerMinute: z
+    .int()
+    .nullable()
+    .meta({ description: `0: no limit; null: ${LIMITS.requestsPerMinute}` }),
   createdAt: instantSchema,
   expiresAt: instantSchema.nullable(),
 };

@@ -97,7 +97,7 @@ describe('incidents', () => {
   it('hold quarantined phases too', async () => {
     const { phaseId } = await store.make([[]], { workspace });
     const [phase] = await store.claim([phaseId(0)], { leaseMs: -1_000 });
-    await quarantinePhase(store.database, { id: phaseId(0), fence: phase?.fence ?? 0 });
+    await quarantinePhase(store.database, { id: phaseId(0), fence: phase?.fence ?? 0, crashes: 2, seen: null });
     expect(await list()).toMatchObject([{ count: 1, error: { code: 'crashed' } }]);
     expect(await listDeadPhases(store.database.main, { workspace, id: (await list())[0]?.id ?? '' }, { limit: 5 })).toMatchObject([
       { status: 'quarantined', flow_status: 'failed' },

@@ -6,15 +6,22 @@ import type { LoggedEvent } from './logged-event.ts';
 
 export type EventPage = { subjectId: string; after?: number; before?: number; types?: readonly string[]; limit: number };
 
-const COLUMNS = 'subject_id AS "subjectId", seq, workspace, type, phase, at, data';
+// The first row may begin before `after`, the last one may end behind `before`: rows are found by their last number, then unpacked in order.
+const UNPACKED = `
+SELECT l.subject_id AS "subjectId", l.seq - json_array_length(l.entries) + e.number::int AS seq, l.workspace, e.entry->>0 AS type, e.entry->>1 AS phase, l.at,
+       e.entry->2 AS data
+FROM millrace.event_log l CROSS JOIN LATERAL json_array_elements(l.entries) WITH ORDINALITY AS e (entry, number)
+WHERE l.subject_id = $1 AND ($3::text[] IS NULL OR e.entry->>0 = ANY($3))`;
+const FORWARDS = `${UNPACKED} AND l.seq > $2 AND l.seq - json_array_length(l.entries) + e.number > $2 ORDER BY l.seq, e.number LIMIT $4`;
+const BACKWARDS = `${UNPACKED} AND l.seq <= coalesce((SELECT min(seq) FROM millrace.event_log WHERE subject_id = $1 AND seq >= $2), $2)
+  AND l.seq - json_array_length(l.entries) + e.number < $2 ORDER BY l.seq DESC, e.number DESC LIMIT $4`;
 
 /** Events of one subject, ascending. `after`: the next `limit` ones. `before`: the last `limit` ones below it. */
 export async function readEvents(on: Queryable, page: EventPage): Promise<LoggedEvent[]> {
   const backwards = page.before !== undefined;
   const result = await on.query<LoggedEvent>({
     name: `read-events-${backwards ? 'back' : 'on'}`,
-    text: `SELECT ${COLUMNS} FROM millrace.events
-           WHERE subject_id = $1 AND seq ${backwards ? '<' : '>'} $2 AND ($3::text[] IS NULL OR type = ANY($3)) ORDER BY seq ${backwards ? 'DESC' : 'ASC'} LIMIT $4`,
+    text: backwards ? BACKWARDS : FORWARDS,
     values: [page.subjectId, page.before ?? page.after ?? 0, page.types ?? null, page.limit],
   });
   return backwards ? result.rows.toReversed() : result.rows;
@@ -25,7 +32,7 @@ export async function readHeads(on: Queryable, subjectIds: readonly string[]): P
   if (subjectIds.length === 0) return new Map();
   const result = await on.query<{ id: string; seq: number }>({
     name: 'read-heads',
-    text: 'SELECT s.id, e.seq FROM unnest($1::uuid[]) AS s (id) CROSS JOIN LATERAL (SELECT seq FROM millrace.events WHERE subject_id = s.id ORDER BY seq DESC LIMIT 1) e',
+    text: 'SELECT s.id, e.seq FROM unnest($1::uuid[]) AS s (id) CROSS JOIN LATERAL (SELECT seq FROM millrace.event_log WHERE subject_id = s.id ORDER BY seq DESC LIMIT 1) e',
     values: [subjectIds],
   });
   return new Map(result.rows.map((row) => [row.id, row.seq]));

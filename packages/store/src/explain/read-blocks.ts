@@ -84,9 +84,11 @@ SELECT least(${AHEAD_MAX}, (SELECT count(*) FROM soon WHERE workspace = $1 AND s
 async function readDelayReason(on: Queryable, flowId: string, phase: string): Promise<string | null> {
   const result = await on.query<{ reason: string | null }>({
     name: 'explain-delay',
-    text: `SELECT data->>'reason' AS reason FROM millrace.events
-           WHERE subject_id = $1 AND seq > (SELECT seq_last - ${EVENTS_LOOKED_AT} FROM millrace.flows WHERE id = $1) AND phase = $2 AND type = 'phase.queued'
-           ORDER BY seq DESC LIMIT 1`,
+    text: `SELECT e.entry->2->>'reason' AS reason
+           FROM millrace.event_log l CROSS JOIN LATERAL json_array_elements(l.entries) WITH ORDINALITY AS e (entry, number)
+           WHERE l.subject_id = $1 AND l.seq > (SELECT seq_last - ${EVENTS_LOOKED_AT} FROM millrace.flows WHERE id = $1)
+             AND e.entry->>1 = $2 AND e.entry->>0 = 'phase.queued'
+           ORDER BY l.seq DESC, e.number DESC LIMIT 1`,
     values: [flowId, phase],
   });
   return result.rows[0]?.reason ?? null;

@@ -11,7 +11,7 @@ const { hot } = store.database;
 
 // Each test has the backlog for itself.
 beforeEach(async () => {
-  await store.sql('TRUNCATE millrace.flows, millrace.phases, millrace.events, millrace.attempts');
+  await store.sql('TRUNCATE millrace.flows, millrace.phases, millrace.event_log, millrace.attempts');
 });
 
 afterAll(async () => {

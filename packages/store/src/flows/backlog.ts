@@ -76,7 +76,7 @@ SELECT count(*)::int AS count FROM released`,
 }
 
 /**
- * `crashes` before this one; `alone`: nothing ran beside it in its process. `owner`: what is known of its worker. alive: it was heard of since the
+ * `crashes` before this one; `alone`: it ran in a process of its own. `owner`: what is known of its worker. alive: it was heard of since the
  * lease has run out, or it stops. silent: not yet. dead: it has been silent for so long that only those can say more who were out of touch themselves.
  */
 export type LostClaim = { id: string; fence: number; crashes: number; alone: boolean; owner: 'alive' | 'silent' | 'dead' };

@@ -67,9 +67,9 @@ export async function startChildren(
             client,
             missing.map((child) => asFlow(child, parent, depth + 1)),
           );
-    for (const [index, { key, policy, awaited }] of missing.entries()) {
+    for (const [index, { key, policy, awaited, flow }] of missing.entries()) {
       const one = created[index];
-      if (one?.kind === 'created') there.set(key, { id: one.flowId, key, policy, awaited, status: 'queued', error: null });
+      if (one?.kind === 'created') there.set(key, { id: one.flowId, name: flow.name, key, policy, awaited, status: 'queued', error: null });
     }
     return {
       kind: 'started',
@@ -102,7 +102,7 @@ function asFlow({ key, policy, awaited, flow }: NewChild, parent: Parent, depth:
   };
 }
 
-const CHILD_COLUMNS = 'id, child_key AS key, child_policy AS policy, child_awaited AS awaited, status, error';
+const CHILD_COLUMNS = 'id, name, child_key AS key, child_policy AS policy, child_awaited AS awaited, status, error';
 
 async function knownChildren(on: Queryable, parent: Parent, children: readonly NewChild[]): Promise<Child[]> {
   const result = await on.query<Child>({
@@ -115,6 +115,8 @@ async function knownChildren(on: Queryable, parent: Parent, children: readonly N
 
 export type Child = {
   id: string;
+  /** Of its flow definition. */
+  name: string;
   key: string;
   policy: ChildPolicy;
   awaited: boolean;

@@ -93,7 +93,15 @@ describe("a completion that is not its worker's to write", () => {
     if (phase === undefined) throw new Error('not claimed');
     const before = [await store.story(flowId), await store.phase(phaseId(0))];
     const outcome = await completePhases(store.database.hot, [{ id: phase.id, outputJson: '1', ...forge(phase) }], { dispatch: true });
-    expect(outcome).toEqual({ committed: [false], continued: [null], dispatches: [], events: [], endedChildren: false, admissions: false });
+    expect(outcome).toEqual({
+      committed: [false],
+      continued: [null],
+      dispatches: [],
+      subjects: [],
+      events: [],
+      endedChildren: false,
+      admissions: false,
+    });
     expect([await store.story(flowId), await store.phase(phaseId(0))]).toEqual(before);
   });
 
@@ -105,6 +113,7 @@ describe("a completion that is not its worker's to write", () => {
       committed: [false],
       continued: [null],
       dispatches: [],
+      subjects: [],
       events: [],
       endedChildren: false,
       admissions: false,

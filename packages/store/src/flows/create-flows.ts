@@ -1,5 +1,6 @@
 // Accepts flows: one statement for many, with phases, first events and idempotency keys. After its commit they are the truth.
 import { AppError, memberId, newGroupId, rankOf, type Dispatch } from '@millrace/shared';
+import { bytesColumn, plainColumn, textColumn } from '../array-literal.ts';
 import type { Queryable } from '../database.ts';
 
 /** One phase as planned: ordinals count from 0 within the flow. */
@@ -76,8 +77,8 @@ export const insertPhases = (rows: string, graceMs: string) => `
 const INSERT_FLOWS = `
 WITH asked AS (
   SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::jsonb[], $6::jsonb[], $7::smallint[], $8::timestamptz[], $9::int[], $10::text[],
-                       $11::text[], $12::text[], $13::bytea[], $14::smallint[], $15::jsonb[], $16::int[], $17::int[], $29::bigint[], $30::jsonb[])
-    AS a (id, workspace, name, version, input, tags, priority, run_at, phases, created_by, route, key, body_hash, status, response, ready, runnable, rank, extra)
+                       $11::text[], $12::text[], $13::bytea[], $14::smallint[], $15::jsonb[], $16::int[], $17::int[], $29::bigint[], $30::jsonb[], $32::json[])
+    AS a (id, workspace, name, version, input, tags, priority, run_at, phases, created_by, route, key, body_hash, status, response, ready, runnable, rank, extra, entries)
 ), keyed AS (
   INSERT INTO millrace.idempotency_keys (workspace, route, key, body_hash, status, response)
   SELECT workspace, route, key, body_hash, status, response FROM asked WHERE key IS NOT NULL ORDER BY workspace, route, key
@@ -103,15 +104,8 @@ WITH asked AS (
   ORDER BY 1, 2, 3
   ON CONFLICT DO NOTHING
 ), phases AS (${insertPhases('unnest($18::uuid[], $19::uuid[], $20::text[], $21::text[], $22::text[], $23::smallint[], $24::boolean[], $25::int[], $26::text[], $27::int[], $31::text[])', '$28::int')}
-), ready AS (
-  SELECT p.flow_id, p.name, p.signal, 1 + row_number() OVER (PARTITION BY p.flow_id ORDER BY p.id) AS seq
-  FROM unnest($18::uuid[], $19::uuid[], $20::text[], $25::int[], $26::text[]) AS p (flow_id, id, name, needs_open, signal) WHERE p.needs_open = 0
 ), logged AS (
-  INSERT INTO millrace.events (subject_id, seq, workspace, type, phase, at, data)
-  SELECT id, 1, workspace, 'flow.queued', NULL, clock_timestamp(), jsonb_build_object('flow', name, 'version', version) FROM taken
-  UNION ALL
-  SELECT r.flow_id, r.seq, t.workspace, CASE WHEN r.signal IS NULL THEN 'phase.queued' ELSE 'phase.waiting' END, r.name, clock_timestamp(),
-         CASE WHEN r.signal IS NULL THEN '{}' ELSE jsonb_build_object('signal', r.signal) END FROM ready r JOIN taken t ON t.id = r.flow_id
+  INSERT INTO millrace.event_log (subject_id, at, seq, workspace, entries) SELECT id, clock_timestamp(), 1 + ready, workspace, entries FROM taken
 )
 SELECT id FROM taken`;
 
@@ -123,21 +117,24 @@ export async function createFlows(on: Queryable, flows: readonly NewFlow[]): Pro
   const prepared = flows.map((flow) => prepare(flow));
   const first = firstOfEachKey(prepared);
   const taken = first.length === 0 ? new Set<string>() : await insert(on, first);
-  return Promise.all(prepared.map((entry) => outcome(on, entry, taken)));
+  if (taken.size === prepared.length) return prepared.map((entry) => created(entry));
+  return Promise.all(prepared.map(async (entry) => (taken.has(entry.id) ? created(entry) : earlier(on, entry))));
 }
 
-type Prepared = { flow: NewFlow; id: string; status: number; body: unknown; directCount: number };
+type Prepared = { flow: NewFlow; id: string; status: number; body: unknown; rows: readonly PhaseRow[]; ready: number; runnable: number };
 
 function prepare(flow: NewFlow): Prepared {
   const id = newGroupId();
   const { status, body } = flow.respond(id);
-  return {
-    flow,
-    id,
-    status,
-    body,
-    directCount: flow.dispatch && flow.runAt === null && flow.extras?.concurrency === undefined ? DIRECT_DISPATCH_MAX : 0,
-  };
+  const directCount = flow.dispatch && flow.runAt === null && flow.extras?.concurrency === undefined ? DIRECT_DISPATCH_MAX : 0;
+  const rows = phaseRows({ id, flow, directCount });
+  let [ready, runnable] = [0, 0];
+  for (const { needsOpen, signal } of rows) {
+    if (needsOpen > 0) continue;
+    ready += 1;
+    if (signal === null) runnable += 1;
+  }
+  return { flow, id, status, body, rows, ready, runnable };
 }
 
 function firstOfEachKey(entries: readonly Prepared[]): Prepared[] {
@@ -152,45 +149,57 @@ function firstOfEachKey(entries: readonly Prepared[]): Prepared[] {
 }
 
 async function insert(on: Queryable, entries: readonly Prepared[]): Promise<Set<string>> {
-  const rows = entries.flatMap((entry) => phaseRows(entry));
+  const rows = entries.flatMap((entry) => entry.rows);
   const result = await on.query<{ id: string }>({
     name: 'create-flows',
     text: INSERT_FLOWS,
     values: [
-      entries.map((entry) => entry.id),
-      entries.map((entry) => entry.flow.workspace),
-      entries.map((entry) => entry.flow.name),
-      entries.map((entry) => entry.flow.version),
-      entries.map((entry) => entry.flow.inputJson),
-      entries.map((entry) => JSON.stringify(entry.flow.tags)),
-      entries.map((entry) => entry.flow.priority),
-      entries.map((entry) => entry.flow.runAt),
-      entries.map((entry) => entry.flow.phases.length),
-      entries.map((entry) => entry.flow.createdBy),
-      entries.map((entry) => entry.flow.idempotency?.route ?? null),
-      entries.map((entry) => entry.flow.idempotency?.key ?? null),
-      entries.map((entry) => entry.flow.idempotency?.bodyHash ?? null),
-      entries.map((entry) => entry.status),
-      entries.map((entry) => (entry.flow.idempotency === null ? null : JSON.stringify(entry.body))),
-      entries.map((entry) => entry.flow.phases.filter((phase) => phase.needs.length === 0).length),
-      entries.map((entry) => entry.flow.phases.filter((phase) => phase.needs.length === 0 && phase.signal === null).length),
-      rows.map((row) => row.flowId),
-      rows.map((row) => row.id),
-      rows.map((row) => row.name),
-      rows.map((row) => row.needs),
-      rows.map((row) => row.dependants),
-      rows.map((row) => row.attemptMax),
-      rows.map((row) => row.direct),
-      rows.map((row) => row.needsOpen),
-      rows.map((row) => row.signal),
-      rows.map((row) => row.waitTimeoutMs),
+      plainColumn(entries, (entry) => entry.id),
+      textColumn(entries, (entry) => entry.flow.workspace),
+      textColumn(entries, (entry) => entry.flow.name),
+      plainColumn(entries, (entry) => entry.flow.version),
+      textColumn(entries, (entry) => entry.flow.inputJson),
+      textColumn(entries, (entry) => JSON.stringify(entry.flow.tags)),
+      plainColumn(entries, (entry) => entry.flow.priority),
+      textColumn(entries, (entry) => entry.flow.runAt),
+      plainColumn(entries, (entry) => entry.rows.length),
+      textColumn(entries, (entry) => entry.flow.createdBy),
+      textColumn(entries, (entry) => entry.flow.idempotency?.route ?? null),
+      textColumn(entries, (entry) => entry.flow.idempotency?.key ?? null),
+      bytesColumn(entries, (entry) => entry.flow.idempotency?.bodyHash ?? null),
+      plainColumn(entries, (entry) => entry.status),
+      textColumn(entries, (entry) => (entry.flow.idempotency === null ? null : JSON.stringify(entry.body))),
+      plainColumn(entries, (entry) => entry.ready),
+      plainColumn(entries, (entry) => entry.runnable),
+      plainColumn(rows, (row) => row.flowId),
+      plainColumn(rows, (row) => row.id),
+      textColumn(rows, (row) => row.name),
+      textColumn(rows, (row) => row.needs),
+      textColumn(rows, (row) => row.dependants),
+      plainColumn(rows, (row) => row.attemptMax),
+      plainColumn(rows, (row) => row.direct),
+      plainColumn(rows, (row) => row.needsOpen),
+      textColumn(rows, (row) => row.signal),
+      plainColumn(rows, (row) => row.waitTimeoutMs),
       DISPATCH_GRACE_MS,
-      entries.map((entry) => rankOf(entry.id, entry.flow.priority)),
-      entries.map((entry) => extrasJson(entry.flow.extras)),
-      rows.map((row) => row.rateKey),
+      plainColumn(entries, (entry) => rankOf(entry.id, entry.flow.priority)),
+      textColumn(entries, (entry) => extrasJson(entry.flow.extras)),
+      textColumn(rows, (row) => row.rateKey),
+      textColumn(entries, ({ flow }) => firstEvents(flow)),
     ],
   });
   return new Set(result.rows.map((row) => row.id));
+}
+
+// What the log says of a new flow: that it is queued, and which of its phases are ready.
+function firstEvents({ name, version, phases }: NewFlow): string {
+  const ready = phases.filter((phase) => phase.needs.length === 0);
+  return JSON.stringify([
+    ['flow.queued', null, { flow: name, version }],
+    ...ready.map((phase) =>
+      phase.signal === null ? ['phase.queued', phase.name, {}] : ['phase.waiting', phase.name, { signal: phase.signal }],
+    ),
+  ]);
 }
 
 type PhaseRow = {
@@ -246,12 +255,15 @@ function extrasJson(extras: FlowExtras | undefined): string | null {
 
 // unnest cannot take an array of arrays of different lengths, so inner arrays travel as their text form.
 function uuidArray(flowId: string, ordinals: readonly number[]): string {
-  return `{${ordinals.map((ordinal) => memberId(flowId, ordinal)).join(',')}}`;
+  return ordinals.length === 0 ? '{}' : `{${ordinals.map((ordinal) => memberId(flowId, ordinal)).join(',')}}`;
 }
 
-async function outcome(on: Queryable, entry: Prepared, taken: ReadonlySet<string>): Promise<CreatedFlow> {
-  if (taken.has(entry.id))
-    return { kind: 'created', flowId: entry.id, status: entry.status, body: entry.body, dispatches: directDispatches(entry) };
+function created(entry: Prepared): CreatedFlow {
+  return { kind: 'created', flowId: entry.id, status: entry.status, body: entry.body, dispatches: directDispatches(entry) };
+}
+
+/** What a flow that was not inserted met: its idempotency key was used before. */
+async function earlier(on: Queryable, entry: Prepared): Promise<CreatedFlow> {
   const { idempotency, workspace } = entry.flow;
   if (idempotency === null) throw new Error('a flow without idempotency key was not inserted');
   const found = await on.query<{ body_hash: Buffer; status: number; response: unknown }>({
@@ -264,16 +276,15 @@ async function outcome(on: Queryable, entry: Prepared, taken: ReadonlySet<string
   return row.body_hash.equals(idempotency.bodyHash) ? { kind: 'replayed', status: row.status, body: row.response } : { kind: 'key-reused' };
 }
 
-function directDispatches(entry: Prepared): Dispatch[] {
-  return phaseRows(entry)
-    .map((row, index) => ({ row, attempts: entry.flow.phases[index]?.attemptMax ?? 1 }))
-    .filter(({ row }) => row.direct)
-    .map(({ row, attempts }) => ({
+function directDispatches({ flow, rows }: Prepared): Dispatch[] {
+  return rows
+    .filter((row) => row.direct)
+    .map((row) => ({
       id: row.id,
       generation: 1,
-      workspace: entry.flow.workspace,
-      priority: entry.flow.priority,
-      attempts,
+      workspace: flow.workspace,
+      priority: flow.priority,
+      attempts: row.attemptMax,
       delayMs: 0,
     }));
 }

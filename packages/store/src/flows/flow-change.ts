@@ -1,7 +1,7 @@
 // The frame of every rarer change of a flow: lock its row, change phases, append events with the next numbers, all in one transaction.
 import type { FlowStatus } from '@millrace/shared';
 import type { Queryable } from '../database.ts';
-import { LOGGED_EVENT_JSON, type LoggedEvent } from '../events/logged-event.ts';
+import { entriesOf, eventsOfRun, LOG_RUN, RETURNING_RUN, type EventRun, type LoggedEvent } from '../events/logged-event.ts';
 
 export type LockedFlow = {
   id: string;
@@ -33,26 +33,16 @@ export async function lockFlow(on: Queryable, flowId: string, workspace?: string
 /** Appends events to a flow whose row this transaction has locked, and answers them as written. */
 export async function appendEvents(on: Queryable, flowId: string, events: readonly NewEvent[]): Promise<LoggedEvent[]> {
   if (events.length === 0) return [];
-  const result = await on.query<{ event: LoggedEvent }>({
+  const { rows } = await on.query<EventRun>({
     name: 'append-events',
     text: `
 WITH numbered AS (
-  UPDATE millrace.flows SET seq_last = seq_last + cardinality($2::text[]) WHERE id = $1 RETURNING id, workspace, seq_last - cardinality($2::text[]) AS seq_before
-), logged AS (
-  INSERT INTO millrace.events (subject_id, seq, workspace, type, phase, at, data)
-  SELECT n.id, n.seq_before + e.position, n.workspace, e.type, e.phase, clock_timestamp(), e.data
-  FROM numbered n, unnest($2::text[], $3::text[], $4::jsonb[]) WITH ORDINALITY AS e (type, phase, data, position)
-  RETURNING subject_id, seq, workspace, type, phase, at, data
+  UPDATE millrace.flows SET seq_last = seq_last + $3::int WHERE id = $1 RETURNING id, workspace, seq_last
 )
-SELECT ${LOGGED_EVENT_JSON} AS event FROM logged ORDER BY seq`,
-    values: [
-      flowId,
-      events.map((event) => event.type),
-      events.map((event) => event.phase ?? null),
-      events.map((event) => JSON.stringify(event.data ?? {})),
-    ],
+${LOG_RUN} SELECT id, clock_timestamp(), seq_last, workspace, $2::json FROM numbered ${RETURNING_RUN}`,
+    values: [flowId, entriesOf(events), events.length],
   });
-  return result.rows.map((row) => row.event);
+  return rows.flatMap(eventsOfRun);
 }
 
 /** A flow that held a place under its concurrency key, or stood in line for one, has ended: the key is looked at for who comes next. */

@@ -4,10 +4,10 @@ import type { Queryable } from '../database.ts';
 
 const LOSSES_MAX = 500;
 
-// Phases that somebody works on just now are left for the next time, so that this never waits and is never waited for in a circle.
+// A death that was seen has an error to tell. Phases that somebody works on just now are left for the next time, so that this never waits and is never waited for in a circle.
 const FORGIVE = `
 WITH lost AS (
-  SELECT phase_id, fence FROM millrace.attempts WHERE worker = $1 AND outcome = 'lost' LIMIT ${LOSSES_MAX}
+  SELECT phase_id, fence FROM millrace.attempts WHERE worker = $1 AND outcome = 'lost' AND error IS NULL LIMIT ${LOSSES_MAX}
 ), held AS (
   SELECT id, flow_id FROM millrace.phases WHERE id = ANY(ARRAY(SELECT phase_id FROM lost)) AND status <> 'quarantined' FOR UPDATE SKIP LOCKED
 ), forgiven AS (

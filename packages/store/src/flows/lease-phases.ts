@@ -1,5 +1,6 @@
 // Renews the leases of running phases, all of a worker's in one statement.
 import type pg from 'pg';
+import type { Queryable } from '../database.ts';
 
 export type HeldPhase = { id: string; fence: number };
 
@@ -38,4 +39,18 @@ export async function renewLeases(
     values: [held.map((phase) => phase.id), held.map((phase) => phase.fence), lease.worker, lease.leaseMs],
   });
   return new Map(result.rows.map((row) => [row.id, row.renewed ? 'renewed' : 'busy']));
+}
+
+/**
+ * Renews one lease, and waits for its row if somebody holds it: a handler that keeps steps or starts child flows without a pause holds its own
+ * row nearly all the time. Holds no other row meanwhile, so it cannot be part of a deadlock either. False when the phase is lost.
+ */
+export async function renewHeldLease(on: Queryable, held: HeldPhase, lease: { worker: string; leaseMs: number }): Promise<boolean> {
+  const result = await on.query({
+    name: 'renew-held-lease',
+    text: `UPDATE millrace.phases SET due_at = clock_timestamp() + $4::int * interval '1 millisecond'
+           WHERE id = $1 AND fence = $2 AND status = 'running' AND lease_owner = $3`,
+    values: [held.id, held.fence, lease.worker, lease.leaseMs],
+  });
+  return result.rowCount === 1;
 }

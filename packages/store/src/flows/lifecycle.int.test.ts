@@ -2,10 +2,12 @@
 // stories there are; a failure prints the seed, the path and the shortest story that shows it.
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { brokenInvariants, byStep, seenInDatabase, seenInModel } from '../test-support/lifecycle/compare.ts';
+import { brokenInvariants } from '../test-support/lifecycle/compare.ts';
 import { createModel, type Model } from '../test-support/lifecycle/model.ts';
-import { aim, draw, flowShape, stepModel, type Draw, type Step, type View } from '../test-support/lifecycle/steps.ts';
-import { claimOf, createWorld, stepWorld, viewOf, type World } from '../test-support/lifecycle/world.ts';
+import { stepBoth } from '../test-support/lifecycle/step-both.ts';
+import { aim, draw, flowShape, type Draw } from '../test-support/lifecycle/steps.ts';
+import { STORIES } from '../test-support/lifecycle/stories.ts';
+import { createWorld, stepWorld, viewOf, type World } from '../test-support/lifecycle/world.ts';
 import { createStoreFixture, type StoreFixture } from '../test-support/store-fixture.ts';
 
 const RUNS = Number(process.env['LIFECYCLE_RUNS'] ?? 25);
@@ -18,33 +20,26 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => store.close());
 
-const viewOfModel = (model: Model): View => model.flows;
-
-async function stepBoth(model: Model, world: World, step: Step): Promise<void> {
-  const counts = model.flows.map(({ events }) => events.length);
-  const rights = 'phase' in step ? claimOf(world, step) : undefined;
-  const answer = await stepWorld(world, step);
-  const expected = stepModel(model, step, rights);
-  expect(answer).toBe(expected);
-  const seen = await seenInDatabase(world);
-  expect(byStep(seen, counts)).toEqual(byStep(seenInModel(model), counts));
-  for (const flow of model.flows) flow.events = seen[flow.at]?.events ?? [];
-}
-
 type StoryCommand = fc.AsyncCommand<Model, World> & { toString(): string };
 
 function command(drawn: Draw): StoryCommand {
   let told = 'not told';
   return {
-    check: (model) => aim(drawn, viewOfModel(model)) !== undefined,
+    check: (model) => aim(drawn, model.flows) !== undefined,
     run: async (model, world) => {
-      const step = aim(drawn, viewOfModel(model));
+      const step = aim(drawn, model.flows);
       told = JSON.stringify(step);
       if (step !== undefined) await stepBoth(model, world, step);
     },
     toString: () => told,
   };
 }
+
+it.each(Object.entries(STORIES))('tells with the model: %s', async (_title, steps) => {
+  const [model, world] = [createModel(), await createWorld(store)];
+  for (const step of steps) await stepBoth(model, world, step);
+  expect(await brokenInvariants(world)).toEqual([]);
+});
 
 it(
   'agrees with the model after every step',

@@ -1,7 +1,7 @@
 // The frame of every change of an import: lock its row, change it, append events with the next numbers, all in one transaction.
 import { lastMemberId } from '@millrace/shared';
 import type { Queryable } from '../database.ts';
-import { LOGGED_EVENT_JSON, type LoggedEvent } from '../events/logged-event.ts';
+import { entriesOf, eventsOfRun, LOG_RUN, RETURNING_RUN, type EventRun, type LoggedEvent } from '../events/logged-event.ts';
 import { IMPORT_COLUMNS, type ImportError, type StoredImport } from './stored-import.ts';
 
 export type NewImportEvent = { type: `import.${string}`; data?: Record<string, unknown> };
@@ -25,21 +25,16 @@ export async function lockImport(on: Queryable, importId: string, workspace?: st
 /** Appends events to an import whose row this transaction has locked, and answers them as written. */
 export async function appendImportEvents(on: Queryable, importId: string, events: readonly NewImportEvent[]): Promise<LoggedEvent[]> {
   if (events.length === 0) return [];
-  const result = await on.query<{ event: LoggedEvent }>({
+  const { rows } = await on.query<EventRun>({
     name: 'append-import-events',
     text: `
 WITH numbered AS (
-  UPDATE millrace.imports SET seq_last = seq_last + cardinality($2::text[]) WHERE id = $1 RETURNING id, workspace, seq_last - cardinality($2::text[]) AS seq_before
-), logged AS (
-  INSERT INTO millrace.events (subject_id, seq, workspace, type, phase, at, data)
-  SELECT n.id, n.seq_before + e.position, n.workspace, e.type, NULL, clock_timestamp(), e.data
-  FROM numbered n, unnest($2::text[], $3::jsonb[]) WITH ORDINALITY AS e (type, data, position)
-  RETURNING subject_id, seq, workspace, type, phase, at, data
+  UPDATE millrace.imports SET seq_last = seq_last + $3::int WHERE id = $1 RETURNING id, workspace, seq_last
 )
-SELECT ${LOGGED_EVENT_JSON} AS event FROM logged ORDER BY seq`,
-    values: [importId, events.map((event) => event.type), events.map((event) => JSON.stringify(event.data ?? {}))],
+${LOG_RUN} SELECT id, clock_timestamp(), seq_last, workspace, $2::json FROM numbered ${RETURNING_RUN}`,
+    values: [importId, entriesOf(events), events.length],
   });
-  return result.rows.map((row) => row.event);
+  return rows.flatMap(eventsOfRun);
 }
 
 /** Ends a locked import as failed. Its chunks that are not done go back to pending, so that a retry can begin with them. */

@@ -118,7 +118,7 @@ const OF_PHASES = [
   ['phases', 'id'],
 ] as const;
 const OF_FLOWS = [
-  ['events', 'subject_id'],
+  ['event_log', 'subject_id'],
   ['signals', 'flow_id'],
   ['cancellations', 'flow_id'],
   ['flows', 'id'],

@@ -122,7 +122,7 @@ async function dispose(
     const kept = count.rows[0]?.count ?? 0;
     if (kept > 0) await bringBack(client, { tables, suffix });
     await client.query(
-      `INSERT INTO millrace.events SELECT e.* FROM millrace."events${suffix}" e JOIN millrace.imports i ON i.id = e.subject_id
+      `INSERT INTO millrace.event_log SELECT e.* FROM millrace."event_log${suffix}" e JOIN millrace.imports i ON i.id = e.subject_id
        WHERE i.id >= $1 AND i.id < $2`,
       [month.lowest ?? NIL_ID, month.bound],
     );

@@ -174,7 +174,7 @@ describe('a process that died while it dropped a month', () => {
     await splitSince(past(5));
     await addFlow({ at: past(5) });
     const retried = await addFlow({ at: past(5), status: 'running' });
-    for (const table of ['flows', 'phases', 'events', 'attempts', 'steps', 'signals', 'cancellations', 'children'])
+    for (const table of ['flows', 'phases', 'event_log', 'attempts', 'steps', 'signals', 'cancellations', 'children'])
       await store.sql(`ALTER TABLE millrace.${table} DETACH PARTITION millrace.${table}${suffixOf(past(5))}`);
     expect(await flowIds()).toEqual([]);
     expect(await dropMonth(store.database, keepDays(90))).toEqual({ month: past(5).toISOString().slice(0, 7), kept: 1 });

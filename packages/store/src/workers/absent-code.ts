@@ -1,117 +1,114 @@
-// Phases whose flow no live worker knows in its version: held in PostgreSQL instead of going round through the queue, and let go by the first
-// worker that holds the code. A table of absent definitions keeps the question cheap for every worker that has nothing to do with it.
-import { groupIdOf } from '@millrace/shared';
-import type { Database, Queryable } from '../database.ts';
-import type { LoggedEvent } from '../events/logged-event.ts';
-import { appendEvents, lockFlow } from '../flows/flow-change.ts';
+// Phases that came to a worker without their code: held in PostgreSQL instead of going round through the queue. Where every live worker holds
+// the code by now they go back to the backlog; where only some do, as during a deployment, those take them without the queue, which
+// would hand them to the others again. A table of absent definitions keeps the question cheap for every worker that has nothing to do with it.
+import type { JobRef } from '@millrace/shared';
+import type { Queryable } from '../database.ts';
+import { DISPATCH_GRACE_MS } from '../flows/create-flows.ts';
+import { holdOfFlow, isQueuePaused } from '../flows/readiness.ts';
 import { TAKES_WORK, type HeldDefinition } from './announce-worker.ts';
 
 const RENEWED_MAX = 10_000;
 
-export type PhaseOfAbsentCode = {
-  id: string;
-  fence: number;
-  worker: string;
-  definition: HeldDefinition;
-  /** For the event. */
-  reason: string;
+/** What claimPhases takes for `holds`: these definitions as keys of a JSON object. */
+export function codeKeys(definitions: readonly HeldDefinition[]): string {
+  return JSON.stringify(Object.fromEntries(definitions.map(({ name, version }) => [`${name}@${version}`, 1])));
+}
+
+/** Writes down that phases are held for want of these, so that a worker that holds one of them finds out. */
+export async function noteAbsent(on: Queryable, definitions: readonly HeldDefinition[]): Promise<void> {
+  await on.query({
+    name: 'note-absent',
+    text: `INSERT INTO millrace.absent_definitions (name, version, held_at) SELECT name, version, clock_timestamp() FROM unnest($1::text[], $2::int[]) AS d (name, version)
+           ORDER BY 1, 2 ON CONFLICT (name, version) DO UPDATE SET held_at = excluded.held_at`,
+    values: columnsOf(definitions),
+  });
+}
+
+export type CodeRelease = {
+  /** Phases that are in the backlog now, or held for another reason. */
+  released: number;
+  /** Phases for the caller to run at once: they are as good as dispatched, but in no queue. */
+  taken: JobRef[];
+  /** As many were taken as might be, so that there may be more. */
+  isFull: boolean;
 };
 
-/**
- * Gives a claimed phase back and holds it until a worker announces the code, at no cost of an attempt.
- * Undefined, and nothing is changed, when a live worker holds the code, or when the phase is not this worker's any more.
- */
-export async function holdForCode(
-  database: Pick<Database, 'transaction'>,
-  phase: PhaseOfAbsentCode,
-): Promise<{ events: LoggedEvent[] } | undefined> {
-  return database.transaction(async (client) => {
-    const flow = await lockFlow(client, groupIdOf(phase.id));
-    if (flow === undefined || flow.status === 'paused' || (await isHeldByAnyone(client, phase.definition))) return undefined;
-    const held = await client.query<{ name: string }>({
-      name: 'hold-for-code',
-      text: `
-WITH mine AS (
-  SELECT id, workspace, attempts, fence, lease_owner, started_at FROM millrace.phases WHERE id = $1 AND fence = $2 AND lease_owner = $3 AND status = 'running' FOR UPDATE
-), tried AS (
-  INSERT INTO millrace.attempts (phase_id, fence, workspace, attempt, run, worker, outcome, started_at)
-  SELECT id, fence, workspace, attempts + 1, $4, lease_owner, 'interrupted', started_at FROM mine
-)
-UPDATE millrace.phases p SET status = 'queued', generation = p.generation + 1, dispatched = false, held = 'worker', due_at = NULL, lease_owner = NULL
-FROM mine WHERE p.id = mine.id RETURNING p.name`,
-      values: [phase.id, phase.fence, phase.worker, flow.run],
-    });
-    const row = held.rows[0];
-    if (row === undefined) return undefined;
-    await client.query(
-      `INSERT INTO millrace.absent_definitions (name, version, held_at) VALUES ($1, $2, clock_timestamp())
-       ON CONFLICT (name, version) DO UPDATE SET held_at = excluded.held_at`,
-      [phase.definition.name, phase.definition.version],
-    );
-    return { events: await appendEvents(client, flow.id, [{ type: 'phase.queued', phase: row.name, data: { reason: phase.reason } }]) };
-  });
-}
-
-async function isHeldByAnyone(on: Queryable, definition: HeldDefinition): Promise<boolean> {
-  const found = await on.query(`SELECT FROM millrace.workers WHERE ${TAKES_WORK} AND definitions @> $1::jsonb LIMIT 1`, [
-    JSON.stringify([definition]),
-  ]);
-  return found.rowCount === 1;
-}
+type AbsentDefinition = HeldDefinition & { heldAt: string; everybody: boolean };
 
 /**
- * Lets go up to `limit` phases of each definition that was absent and that the caller holds: they are in the backlog then, or held for the next reason.
- * Answers how many there were.
+ * Lets go phases of definitions that were absent and that the caller holds: up to `releaseMax` of each to the backlog when every live worker
+ * holds it, else up to `takeMax` in all to the caller.
  */
 export async function releaseForCode(
-  database: Pick<Database, 'main'>,
+  on: Queryable,
   definitions: readonly HeldDefinition[],
-  limit: number,
-): Promise<number> {
-  const absent = await database.main.query<HeldDefinition & { heldAt: string }>({
-    name: 'absent-definitions',
-    text: `SELECT a.name, a.version, a.held_at::text AS "heldAt" FROM millrace.absent_definitions a
-           JOIN unnest($1::text[], $2::int[]) AS d (name, version) USING (name, version)`,
-    values: [definitions.map(({ name }) => name), definitions.map(({ version }) => version)],
-  });
-  let count = 0;
-  for (const definition of absent.rows) {
-    const released = await releasePhasesOf(database.main, definition, limit);
-    count += released;
-    // Unless one was held meanwhile: then the time is another, and the next look finds it.
-    if (released < limit)
-      await database.main.query('DELETE FROM millrace.absent_definitions WHERE name = $1 AND version = $2 AND held_at = $3::timestamptz', [
-        definition.name,
-        definition.version,
-        definition.heldAt,
-      ]);
+  { releaseMax, takeMax }: { releaseMax: number; takeMax: number },
+): Promise<CodeRelease> {
+  const outcome: CodeRelease = { released: 0, taken: [], isFull: false };
+  for (const definition of await absentAmong(on, definitions)) {
+    const limit = definition.everybody ? releaseMax : takeMax - outcome.taken.length;
+    const found = limit <= 0 ? { count: 0, taken: [] } : await releasePhasesOf(on, definition, limit);
+    outcome.released += found.count - found.taken.length;
+    outcome.taken.push(...found.taken);
+    if (found.count < limit) await forget(on, definition);
+    else if (!definition.everybody) outcome.isFull = true;
   }
-  return count;
+  return outcome;
 }
 
-async function releasePhasesOf(on: Queryable, { name, version }: HeldDefinition, limit: number): Promise<number> {
-  const result = await on.query<{ count: number }>({
+async function absentAmong(on: Queryable, definitions: readonly HeldDefinition[]): Promise<AbsentDefinition[]> {
+  const result = await on.query<AbsentDefinition>({
+    name: 'absent-definitions',
+    text: `
+SELECT a.name, a.version, a.held_at::text AS "heldAt", NOT EXISTS (
+  SELECT FROM millrace.workers WHERE ${TAKES_WORK} AND NOT definitions @> jsonb_build_array(jsonb_build_object('name', a.name, 'version', a.version))) AS everybody
+FROM millrace.absent_definitions a JOIN unnest($1::text[], $2::int[]) AS d (name, version) USING (name, version) ORDER BY a.held_at`,
+    values: columnsOf(definitions),
+  });
+  return result.rows;
+}
+
+// Unless one was held meanwhile: then the time is another, and the next look finds it.
+async function forget(on: Queryable, { name, version, heldAt }: AbsentDefinition): Promise<void> {
+  await on.query('DELETE FROM millrace.absent_definitions WHERE name = $1 AND version = $2 AND held_at = $3::timestamptz', [
+    name,
+    version,
+    heldAt,
+  ]);
+}
+
+function columnsOf(definitions: readonly HeldDefinition[]): [string[], number[]] {
+  return [definitions.map(({ name }) => name), definitions.map(({ version }) => version)];
+}
+
+// What is taken has passed its rate limit before: it was dispatched when it came to a worker without its code.
+async function releasePhasesOf(
+  on: Queryable,
+  { name, version, everybody }: AbsentDefinition,
+  limit: number,
+): Promise<{ count: number; taken: JobRef[] }> {
+  const result = await on.query<{ count: number; taken: JobRef[] }>({
     name: 'release-for-code',
     text: `
 WITH found AS (
   SELECT p.id, p.flow_id FROM millrace.phases p JOIN millrace.flows f ON f.id = p.flow_id
   WHERE p.status = 'queued' AND p.held = 'worker' AND f.name = $1 AND f.version = $2 ORDER BY p.id LIMIT $3
 ), locked AS (
-  SELECT id, status, admitted FROM millrace.flows WHERE id = ANY(ARRAY(SELECT flow_id FROM found)) ORDER BY id FOR UPDATE
+  SELECT l.id, ${holdOfFlow('l')} AS hold, NOT $4 AND NOT ${isQueuePaused('l.workspace')} AS taken FROM millrace.flows l
+  WHERE l.id = ANY(ARRAY(SELECT flow_id FROM found)) ORDER BY l.id FOR UPDATE
 ), released AS (
   UPDATE millrace.phases p
-  SET held = CASE WHEN l.status = 'paused' THEN 'pause' WHEN NOT l.admitted THEN 'limit' WHEN p.rate_key IS NOT NULL THEN 'rate' END
+  SET held = l.hold, dispatched = l.hold IS NULL AND l.taken, generation = p.generation + CASE WHEN l.hold IS NULL AND l.taken THEN 1 ELSE 0 END,
+      due_at = CASE WHEN l.hold IS NULL AND l.taken THEN now() + interval '${DISPATCH_GRACE_MS} milliseconds' END
   FROM found JOIN locked l ON l.id = found.flow_id
-  WHERE p.id = found.id AND p.status = 'queued' AND p.held = 'worker'
-  RETURNING p.workspace, p.held, p.rate_key
-), admissions AS (
-  INSERT INTO millrace.admissions (workspace, kind, key)
-  SELECT DISTINCT workspace, 'rate', rate_key FROM released WHERE held = 'rate' ORDER BY 1, 3 ON CONFLICT DO NOTHING
+  WHERE p.id = found.id AND p.id = ANY(ARRAY(SELECT id FROM found)) AND p.status = 'queued' AND p.held = 'worker'
+  RETURNING p.id, p.generation, p.dispatched
 )
-SELECT count(*)::int AS count FROM found`,
-    values: [name, version, limit],
+SELECT (SELECT count(*)::int FROM found) AS count,
+  (SELECT coalesce(jsonb_agg(jsonb_build_object('id', id, 'generation', generation) ORDER BY id), '[]') FROM released WHERE dispatched) AS taken`,
+    values: [name, version, limit, everybody],
   });
-  return result.rows[0]?.count ?? 0;
+  return result.rows[0] ?? { count: 0, taken: [] };
 }
 
 /**

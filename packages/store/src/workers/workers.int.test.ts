@@ -1,8 +1,10 @@
 // Workers as they announce themselves, and phases that wait for one with their code.
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { unclaimed } from '../flows/backlog.ts';
+import { claimPhases } from '../flows/claim-phases.ts';
 import { pauseFlow, resumeFlow } from '../flows/pause-flow.ts';
 import { createStoreFixture, WORKER, type StoreFixture } from '../test-support/store-fixture.ts';
-import { holdForCode, releaseForCode, renewAbsent } from './absent-code.ts';
+import { codeKeys, noteAbsent, releaseForCode, renewAbsent } from './absent-code.ts';
 import { announceWorker, deleteDeadWorkers, removeWorker, type WorkerAnnouncement } from './announce-worker.ts';
 import { listWorkers } from './list-workers.ts';
 
@@ -71,72 +73,104 @@ describe('workers', () => {
   });
 });
 
-describe('phases whose code no live worker holds', () => {
+describe('phases that come to a worker without their code', () => {
   const definition = { name: 'absent', version: 2 };
+  const lease = { worker: WORKER, leaseMs: 10_000, holds: codeKeys([{ name: 'absent', version: 1 }]) };
   const start = async () => {
     const flow = await store.make([[]], { name: definition.name, version: definition.version });
-    const [phase] = await store.claim([flow.phaseId(0)]);
-    return { ...flow, id: flow.phaseId(0), fence: phase?.fence ?? 0 };
+    return { ...flow, id: flow.phaseId(0) };
   };
-  const hold = ({ id, fence }: { id: string; fence: number }) =>
-    holdForCode(store.database, { id, fence, worker: WORKER, definition, reason: 'unknown-version' });
-  const release = (definitions = [definition]) => releaseForCode(store.database, definitions, 10);
+  const come = async (flow: { id: string }) => {
+    const [row] = await store.sql<{ generation: number }>('SELECT generation FROM millrace.phases WHERE id = $1', [flow.id]);
+    const outcome = await claimPhases(store.database.hot, [{ id: flow.id, generation: row?.generation ?? -1 }], lease);
+    await noteAbsent(store.database.main, outcome.absent);
+    return outcome;
+  };
+  const release = (definitions = [definition], max = 10) =>
+    releaseForCode(store.database.main, definitions, { releaseMax: max, takeMax: max });
+  const heldOf = (...flows: { id: string }[]) => Promise.all(flows.map(({ id }) => held(id)));
 
-  it('wait in PostgreSQL at no cost of an attempt, until a worker that holds it lets them go', async () => {
+  beforeEach(async () => {
+    await store.sql('DELETE FROM millrace.workers');
+  });
+
+  it('are not begun, and wait in PostgreSQL until a worker that holds it lets them go', async () => {
     const [one, two] = [await start(), await start()];
-    expect(await hold(one)).toMatchObject({ events: [{ type: 'phase.queued', data: { reason: 'unknown-version' } }] });
-    await hold(two);
+    expect(await come(one)).toEqual({ results: [{ kind: 'stale' }], subjects: [], events: [], absent: [definition] });
+    await come(two);
     expect(await store.phase(one.id)).toMatchObject({ status: 'queued', dispatched: false, attempts: 0, lease_owner: null, due_at: null });
-    expect(await release([{ name: 'absent', version: 1 }])).toBe(0);
+    expect(await store.flow(one.flowId)).toMatchObject({ status: 'queued', started_at: null });
+    expect(await release([{ name: 'absent', version: 1 }])).toEqual({ released: 0, taken: [], isFull: false });
     expect(await held(one.id)).toBe('worker');
-    expect(await release()).toBe(2);
-    expect([await held(one.id), await held(two.id)]).toEqual([null, null]);
+    expect(await release()).toMatchObject({ released: 2, taken: [] });
+    expect(await heldOf(one, two)).toEqual([null, null]);
     expect(await store.sql('SELECT FROM millrace.absent_definitions')).toEqual([]);
-    expect(await release()).toBe(0);
+    expect(await release()).toMatchObject({ released: 0 });
   });
 
   it('are let go in parts', async () => {
     const flows = [await start(), await start(), await start()];
-    for (const flow of flows) await hold(flow);
-    expect(await releaseForCode(store.database, [definition], 2)).toBe(2);
-    expect(await releaseForCode(store.database, [definition], 2)).toBe(1);
-    expect(await Promise.all(flows.map(({ id }) => held(id)))).toEqual([null, null, null]);
+    for (const flow of flows) await come(flow);
+    expect(await release([definition], 2)).toMatchObject({ released: 2 });
+    expect(await release([definition], 2)).toMatchObject({ released: 1 });
+    expect(await heldOf(...flows)).toEqual([null, null, null]);
   });
 
-  it('are not held when somebody alive holds it, when they are lost, or when their flow is paused', async () => {
-    const flow = await start();
+  it('are taken without the queue by one that holds it while another does not, as many as it has room for', async () => {
     await announce('knows', { definitions: [definition] });
-    expect(await hold(flow)).toBeUndefined();
-    await announce('knows', { definitions: [definition], stopping: true });
-    expect(await hold({ ...flow, fence: flow.fence - 1 })).toBeUndefined();
+    await announce('knows not', { definitions: [{ name: 'absent', version: 3 }] });
+    const flows = [await start(), await start(), await start()];
+    for (const flow of flows) await come(flow);
+    expect(await release([definition], 0)).toEqual({ released: 0, taken: [], isFull: true });
+    const [first, second] = [await release([definition], 2), await release([definition], 2)];
+    expect([first.isFull, second.isFull]).toEqual([true, false]);
+    const taken = [...first.taken, ...second.taken];
+    expect(taken.map(({ id }) => id)).toEqual(flows.map(({ id }) => id));
+    const outcome = await claimPhases(store.database.hot, taken, { ...lease, holds: codeKeys([definition]) });
+    expect(outcome.results.map(({ kind }) => kind)).toEqual(['claimed', 'claimed', 'claimed']);
+  });
+
+  it('are looked for by the reconciler when the one that took them died before it had begun', async () => {
+    await announce('knows not', { definitions: [] });
+    const flow = await start();
+    await come(flow);
+    const { taken } = await release();
+    await store.sql("UPDATE millrace.phases SET due_at = now() - interval '1 second' WHERE id = $1", [flow.id]);
+    expect(await unclaimed(store.database.hot, 10)).toEqual(taken);
+  });
+
+  it('go to the backlog once every live worker holds it', async () => {
+    await announce('knows', { definitions: [definition] });
+    await announce('stops', { definitions: [], stopping: true });
+    await announce('is dead', { definitions: [] });
+    await silence('is dead', '16 seconds');
+    const flow = await start();
+    await come(flow);
+    expect(await release()).toMatchObject({ released: 1, taken: [] });
+  });
+
+  it('are held for the pause when their flow is paused', async () => {
+    await announce('knows not', { definitions: [] });
+    const flow = await start();
+    await come(flow);
     const pause = { flowId: flow.flowId, workspace: 'default', by: 'x' };
     await pauseFlow(store.database, { ...pause, reason: null, until: null });
-    expect(await hold(flow)).toBeUndefined();
+    expect((await release()).taken).toEqual([]);
+    expect(await held(flow.id)).toBe('pause');
+    await come(flow);
+    expect(await held(flow.id)).toBe('pause');
     await resumeFlow(store.database, pause);
-    expect(await hold(flow)).toBeDefined();
-    await removeWorker(store.database.main, 'knows');
-    await release();
+    expect(await held(flow.id)).toBeNull();
   });
 
   it('are found again when the list of absent definitions was lost', async () => {
     const flow = await start();
-    await hold(flow);
+    await come(flow);
     await store.sql('DELETE FROM millrace.absent_definitions');
-    expect(await release()).toBe(0);
+    expect(await release()).toMatchObject({ released: 0 });
     expect(await renewAbsent(store.database.main)).toBe(1);
     expect(await renewAbsent(store.database.main)).toBe(0);
-    expect(await release()).toBe(1);
-    expect(await held(flow.id)).toBeNull();
-  });
-
-  it('stay held by the pause of their flow', async () => {
-    const flow = await start();
-    await hold(flow);
-    const pause = { flowId: flow.flowId, workspace: 'default', by: 'x' };
-    await pauseFlow(store.database, { ...pause, reason: null, until: null });
-    expect(await release()).toBe(0);
-    expect(await held(flow.id)).toBe('pause');
-    await resumeFlow(store.database, pause);
+    expect(await release()).toMatchObject({ released: 1 });
     expect(await held(flow.id)).toBeNull();
   });
 });

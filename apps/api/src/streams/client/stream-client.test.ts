@@ -20,7 +20,7 @@ function stuckClient(): { client: ReturnType<typeof createStreamClient>; take(si
   };
   const client = createStreamClient({
     res: res as unknown as ServerResponse,
-    principal: { workspace: 'default', role: 'viewer', keyId: 'k' },
+    principal: { workspace: 'default', role: 'viewer', keyId: 'k', requestsPerMinute: 0 },
     subjectId: 's',
     untilEnd: false,
     position: 0,

@@ -3,7 +3,7 @@ import type { Principal } from '@millrace/shared';
 import type { StreamClient } from './stream-client.ts';
 import { createStreamRegister } from './stream-register.ts';
 
-const principal = (keyId: string, workspace = 'default'): Principal => ({ workspace, role: 'viewer', keyId });
+const principal = (keyId: string, workspace = 'default'): Principal => ({ workspace, role: 'viewer', keyId, requestsPerMinute: 0 });
 const clientOf = (of: Principal) => ({ principal: of }) as StreamClient;
 
 describe('createStreamRegister', () => {

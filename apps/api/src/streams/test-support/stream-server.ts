@@ -87,7 +87,12 @@ function appOf(hub: StreamHub, database: Database): express.Express {
 
 // As much of the real server as these routes need: the caller comes from headers, errors keep their status and code.
 async function answer(route: Route, req: Request, res: Response): Promise<void> {
-  const principal: Principal = { workspace: req.get('x-workspace') ?? 'default', role: 'viewer', keyId: req.get('x-key') ?? 'key' };
+  const principal: Principal = {
+    workspace: req.get('x-workspace') ?? 'default',
+    role: 'viewer',
+    keyId: req.get('x-key') ?? 'key',
+    requestsPerMinute: 0,
+  };
   try {
     const query = parseQuery(req.url, route);
     const request: ApiRequest = {
@@ -96,8 +101,9 @@ async function answer(route: Route, req: Request, res: Response): Promise<void> 
       query,
       body: undefined,
       headers: req.headers,
-      signal: new AbortController().signal,
-      raw: { req, res },
+      isAbandoned: () => res.closed,
+      signal: () => new AbortController().signal,
+      raw: () => ({ req, res }),
       principal,
     };
     const reply = await route.handler(request);

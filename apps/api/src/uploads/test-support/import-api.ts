@@ -61,7 +61,7 @@ export async function createImportApi(): Promise<ImportApi> {
     ...datasetRoutes({ database, cursors }),
     ...importRoutes({ database, cursors, clock: systemClock, receive, actions, uploadBytesMax: TEST_LIMITS.uploadBytesMax }),
   ];
-  const server = createServer(createApp({ routes, authenticator, log, onDone: () => undefined }));
+  const server = createServer(createApp({ routes, authenticator, admit: () => undefined, log, onDone: () => undefined }));
   await listen(server);
   const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return {

@@ -1,45 +1,23 @@
-// Puts together what a handler gets, and what the engine does with it when the handler is done.
-import type { Logger } from '@millrace/process';
-import type { Keys, Locks, UpdatePublisher } from '@millrace/redis';
-import type { FlowPlanner, ImportedRows, PhaseContext } from '@millrace/sdk';
-import type { Dispatch } from '@millrace/shared';
-import type { Awaits, Database } from '@millrace/store';
-import type { EventPublisher } from '../event-publisher.ts';
-import { PhaseStopped } from '../outcome.ts';
+// What a handler gets. It may take the context apart, so every function works without it; each is made when it is asked for.
+import type { ImportedRows, ImportOutcome, PhaseContext, PhaseLog } from '@millrace/sdk';
 import type { RunningPhase } from '../running-phases.ts';
+import { AttemptParts, type ContextDeps, type SuspensionListener } from './attempt-parts.ts';
 import { withNamedLock } from './phase-lock.ts';
-import type { ContextServices } from './context-services.ts';
-import { createPhaseChildren } from './phase-children.ts';
-import type { PhaseImports } from './phase-imports.ts';
-import { createPhaseLog } from './phase-log.ts';
-import { createPhaseProgress } from './phase-progress.ts';
 import { takeRateLimit } from './phase-rate-limit.ts';
-import { createPhaseSteps, type PhaseSteps } from './phase-steps.ts';
-import { createPhaseWaits } from './phase-waits.ts';
-import { createSuspension } from './suspension.ts';
-import { createPhaseTransaction, type PhaseTransaction } from './phase-transaction.ts';
+import type { PhaseTransaction } from './phase-transaction.ts';
 
-export type ContextDeps = {
-  database: Database;
-  locks: Locks;
-  keys: Keys;
-  updates: UpdatePublisher;
-  publisher: EventPublisher;
-  log: Logger;
-  services: ContextServices;
-  imports: PhaseImports;
-  planner: FlowPlanner;
-  dispatch(dispatches: readonly Dispatch[]): void;
-  openImported(target: { importId: string; workspace: string }): Promise<ImportedRows>;
-};
+export type { ContextDeps } from './attempt-parts.ts';
 
+/** What the engine does with a context. */
 export type AttemptContext = {
-  ctx: PhaseContext;
-  transaction: PhaseTransaction;
-  /** Writes what is still buffered: log lines, usage and the last progress. Before the phase's end is committed. */
-  flush(): Promise<void>;
-  /** Settles when the handler waits for something that needs no worker. */
-  suspended: Promise<Awaits>;
+  /** The attempt's transaction while it is open. */
+  openTransaction(): PhaseTransaction | undefined;
+  /** Rolls back what is open. No transaction can be opened after it. */
+  rollback(): void;
+  /** Writes what is still buffered: log lines, usage and the last progress. Before the phase's end is committed. Undefined: there is nothing. */
+  flush(): Promise<unknown> | undefined;
+  /** Calls `listener` once the handler waits for something that needs no worker; at once if it does already. */
+  whenSuspended(listener: SuspensionListener): void;
   /** Gives back what a handler holds that was left where it waits. */
   leave(): void;
   /** Ends what a handler that was left behind might still send in the name of the phase. */
@@ -50,95 +28,98 @@ export function createContext(
   deps: ContextDeps,
   running: RunningPhase,
   given: { input: unknown; outputs: Record<string, unknown> },
-): AttemptContext {
-  const { phase, signal } = running;
-  const logging = createPhaseLog({ ...deps, phase });
-  const progress = createPhaseProgress({ updates: deps.updates, phase, log: deps.log });
-  const transaction = createPhaseTransaction(deps.database);
-  const { suspension, steps, waits, children } = createDurables(deps, running);
-  const usage = deps.services.usage.forAttempt(phase);
-  const inPlace = createPlacedWaits(signal);
-  const left = new AbortController();
-  const holder = { workspace: phase.workspace, token: `${phase.id}/${phase.fence}`, signal, left: left.signal };
-  return {
-    transaction,
-    abandon: () => {
-      inPlace.end();
-      progress.abandon();
-      logging.abandon();
-    },
-    suspended: suspension.suspended,
-    leave: () => {
-      left.abort();
-    },
-    flush: async () => {
-      inPlace.end();
-      await Promise.all([logging.flush(), usage.flush(), progress.finish()]);
-    },
-    ctx: {
-      flowId: phase.flowId,
-      phase: phase.name,
-      workspace: phase.workspace,
-      input: given.input,
-      outputs: given.outputs,
-      attempt: phase.attempt,
-      idempotencyKey: `${phase.id}-${phase.run}`,
-      signal,
-      log: logging.log,
-      progress: progress.report,
-      step: steps.run,
-      sleep: waits.sleep,
-      waitFor: waits.waitFor,
-      start: children.start,
-      lock: (resource, fn, options = {}) => withNamedLock(deps, holder, { resource, fn, options }),
-      rateLimit: (name, units = 1, options = {}) =>
-        suspension.track(() => takeRateLimit({ rates: deps.services.rates, phase, signal: inPlace.signal() }, { name, units, options })),
-      usage: usage.record,
-      transaction: transaction.run,
-      import: (dataset, source, options = {}) =>
-        suspension.track(() => deps.imports.run({ phase, signal: inPlace.signal(), dataset, source, options })),
-      imported: (importId) => deps.openImported({ importId, workspace: phase.workspace }),
-    },
-  };
+): { ctx: PhaseContext; attempt: AttemptContext } {
+  const parts = new AttemptParts(deps, running);
+  return { ctx: new HandlerContext(parts, given), attempt: parts };
 }
 
-/** What lets a handler go on where it was: steps, waits and child flows. */
-function createDurables(deps: ContextDeps, running: RunningPhase) {
-  const { phase } = running;
-  const { database } = deps;
-  const onFenced = () => {
-    running.stop('lease-lost');
-  };
-  const requireGoingOn = () => {
-    const reason = running.stopReason();
-    if (reason !== undefined && reason !== 'soft-timeout') throw new PhaseStopped(reason);
-  };
-  const suspension = createSuspension();
-  const plain = createPhaseSteps({ database, phase, steps: deps.services.steps, requireGoingOn, onFenced });
-  const steps: PhaseSteps = { run: (name, fn) => suspension.track(() => plain.run(name, fn)) };
-  return {
-    suspension,
-    steps,
-    waits: createPhaseWaits({ database, phase, suspension, steps }),
-    children: createPhaseChildren({ ...deps, phase, suspension, onFenced }),
-  };
-}
+// The getters are the class's and cost an attempt nothing.
+class HandlerContext implements PhaseContext {
+  readonly flowId: string;
+  readonly phase: string;
+  readonly workspace: string;
+  readonly input: unknown;
+  readonly outputs: Record<string, unknown>;
+  readonly attempt: number;
+  readonly idempotencyKey: string;
+  readonly #parts: AttemptParts;
 
-/** What a handler left unawaited ends with it, rather than hold a file or a timer for nobody. Most handlers wait for nothing of the kind. */
-function createPlacedWaits(stopped: AbortSignal): { signal(): AbortSignal; end(): void } {
-  let ended: AbortController | undefined;
-  let either: AbortSignal | undefined;
-  let isOver = false;
-  const abort = () => ended?.abort(new Error('the handler has ended'));
-  return {
-    signal: () => {
-      ended ??= new AbortController();
-      if (isOver) abort();
-      return (either ??= AbortSignal.any([stopped, ended.signal]));
-    },
-    end: () => {
-      isOver = true;
-      abort();
-    },
-  };
+  constructor(parts: AttemptParts, given: { input: unknown; outputs: Record<string, unknown> }) {
+    const { phase } = parts.running;
+    this.flowId = phase.flowId;
+    this.phase = phase.name;
+    this.workspace = phase.workspace;
+    this.input = given.input;
+    this.outputs = given.outputs;
+    this.attempt = phase.attempt;
+    this.idempotencyKey = `${phase.id}-${phase.run}`;
+    this.#parts = parts;
+  }
+
+  get signal(): AbortSignal {
+    return this.#parts.running.signal;
+  }
+
+  get log(): PhaseLog {
+    return this.#parts.logging.log;
+  }
+
+  get progress(): PhaseContext['progress'] {
+    return this.#parts.progress.report;
+  }
+
+  get step(): PhaseContext['step'] {
+    return this.#parts.steps.run;
+  }
+
+  get sleep(): PhaseContext['sleep'] {
+    return this.#parts.waits.sleep;
+  }
+
+  get waitFor(): PhaseContext['waitFor'] {
+    return this.#parts.waits.waitFor;
+  }
+
+  get start(): PhaseContext['start'] {
+    return this.#parts.children.start;
+  }
+
+  get usage(): PhaseContext['usage'] {
+    return this.#parts.usage.record;
+  }
+
+  get transaction(): PhaseContext['transaction'] {
+    return this.#parts.transaction.run;
+  }
+
+  get lock(): PhaseContext['lock'] {
+    const parts = this.#parts;
+    return (resource, fn, options = {}) => {
+      const { phase, signal } = parts.running;
+      const holder = { workspace: phase.workspace, token: `${phase.id}/${phase.fence}`, signal, left: parts.left };
+      return withNamedLock(parts.deps, holder, { resource, fn, options });
+    };
+  }
+
+  get rateLimit(): PhaseContext['rateLimit'] {
+    const parts = this.#parts;
+    const { rates } = parts.deps.services;
+    return (name, units = 1, options = {}) =>
+      parts.suspension.track(() =>
+        takeRateLimit({ rates, phase: parts.running.phase, signal: parts.stoppedOrEnded }, { name, units, options }),
+      );
+  }
+
+  get import(): PhaseContext['import'] {
+    const parts = this.#parts;
+    return (dataset, source, options = {}): Promise<ImportOutcome> =>
+      parts.suspension.track(() =>
+        parts.deps.imports.run({ phase: parts.running.phase, signal: parts.stoppedOrEnded, dataset, source, options }),
+      );
+  }
+
+  get imported(): PhaseContext['imported'] {
+    const { deps, running } = this.#parts;
+    return (importId): Promise<ImportedRows> => deps.openImported({ importId, workspace: running.phase.workspace });
+  }
 }

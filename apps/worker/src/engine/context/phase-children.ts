@@ -14,6 +14,7 @@ import {
   type NewChild,
 } from '@millrace/store';
 import { planChild } from './plan-child.ts';
+import type { PhaseSteps } from './phase-steps.ts';
 import type { Suspension } from './suspension.ts';
 
 export type PhaseChildren = { start(flow: string, input: unknown, options?: StartOptions): Promise<ChildFlow> };
@@ -23,6 +24,7 @@ type ChildrenDeps = {
   phase: ClaimedPhase;
   planner: FlowPlanner;
   suspension: Suspension;
+  steps: PhaseSteps;
   dispatch(dispatches: readonly Dispatch[]): void;
   /** Called when the fence refused it: the lease is lost. */
   onFenced(): void;
@@ -52,10 +54,12 @@ export function createPhaseChildren(deps: ChildrenDeps): PhaseChildren {
   };
   return {
     start: async (flow, input, options = {}) => {
+      if (options.wait !== false) deps.steps.requireOutside('ctx.start');
       const count = (calls.get(flow) ?? 0) + 1;
       calls.set(flow, count);
       const key = checkedKey(options.key ?? `${flow}#${count}`);
       const child = await suspension.track(() => startOnce(key, () => planChild(deps, { flow, input, key, options })));
+      if (child.name !== flow) throw new PermanentError(`the key "${key}" of a child flow was used for another flow before: ${child.name}`);
       if (!child.awaited) return { id: child.id, status: 'started', outputs: {} };
       const { status, policy, error } = child;
       if (status !== 'completed' && status !== 'failed' && status !== 'cancelled') return suspension.wait({ children: true });

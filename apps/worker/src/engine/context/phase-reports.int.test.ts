@@ -108,7 +108,7 @@ describe('ctx.log', () => {
       for (let n = 0; n < 1_000; n += 1) ctx.log.info('x'.repeat(LIMITS.logMessageCharsMax), { n });
     });
     const found = await test.database.main.query<{ count: number; statements: number; last: string }>(
-      `SELECT count(*)::int AS count, count(DISTINCT xmin::text)::int AS statements, (array_agg(data->>'message' ORDER BY seq DESC))[1] AS last
+      `SELECT count(*)::int AS count, (SELECT count(*)::int FROM millrace.event_log WHERE subject_id = $1 AND entries->0->>0 = 'log') AS statements, (array_agg(data->>'message' ORDER BY seq DESC))[1] AS last
        FROM millrace.events WHERE subject_id = $1 AND type = 'log'`,
       [flowId],
     );
@@ -123,11 +123,11 @@ describe('ctx.log', () => {
     const { flowId, logs } = await run(async (ctx) => {
       const client = await test.database.long.connect();
       await client.query('BEGIN');
-      await client.query('LOCK TABLE millrace.events IN ACCESS EXCLUSIVE MODE');
+      await client.query('LOCK TABLE millrace.event_log IN ACCESS EXCLUSIVE MODE');
       for (let n = 0; n < 1_200; n += 1) ctx.log.info(`${n}`);
       await eventually(async () => {
         const blocked = await test.database.main.query<{ pid: number }>(
-          `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO millrace.events%'`,
+          `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO millrace.event_log%'`,
         );
         expect(blocked.rows).toHaveLength(1);
         await test.database.main.query('SELECT pg_terminate_backend($1)', [blocked.rows[0]?.pid]);

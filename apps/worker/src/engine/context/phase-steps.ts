@@ -5,7 +5,11 @@ import { PermanentError } from '@millrace/sdk';
 import { asAppError, readSteps, type ClaimedPhase, type Database } from '@millrace/store';
 import type { StepWriter } from './step-writer.ts';
 
-export type PhaseSteps = { run<T>(name: string, fn: () => Promise<T> | T): Promise<T> };
+export type PhaseSteps = {
+  run<T>(name: string, fn: () => Promise<T> | T): Promise<T>;
+  /** Throws PermanentError inside of a step: the step would wait for the call, and the call until no step is under way. */
+  requireOutside(call: string): void;
+};
 
 export type PhaseStepsDeps = {
   database: Pick<Database, 'main'>;
@@ -39,6 +43,9 @@ export function createPhaseSteps(deps: PhaseStepsDeps): PhaseSteps {
     }
   };
   return {
+    requireOutside: (call) => {
+      if (insideOf.getStore() !== undefined) throw new PermanentError(`${call} cannot wait inside of a step: call it beside the step`);
+    },
     run: async <T>(name: string, fn: () => Promise<T> | T): Promise<T> => {
       if (name === '' || name.length > NAME_CHARS_MAX || name.includes('\0') || !name.isWellFormed())
         throw new PermanentError(`a step's name must have 1 to ${NAME_CHARS_MAX} characters, none of them NUL`);

@@ -223,6 +223,26 @@ describe('ctx.waitFor', () => {
   });
 });
 
+describe('a wait inside of a step', () => {
+  it.each([
+    ['ctx.sleep', (ctx: PhaseContext) => ctx.sleep('1h')],
+    ['ctx.waitFor', (ctx: PhaseContext) => ctx.waitFor('go')],
+    ['ctx.start', (ctx: PhaseContext) => ctx.start('nowhere', {})],
+  ])('is refused rather than waited for until the time limit: %s', async (call, wait) => {
+    const flowId = await test.start(test.define({ only: { run: (ctx: PhaseContext) => ctx.step('outer', () => wait(ctx)) } }));
+    const [phase] = (await test.ended(flowId)).phases;
+    expect(phase).toMatchObject({ status: 'failed', attempts: 1 });
+    expect(phase?.error?.message).toBe(`${call} cannot wait inside of a step: call it beside the step`);
+  });
+
+  it('is none when the child flow is not waited for', async () => {
+    const child = test.define({ only: { run: () => 1 } });
+    const run = (ctx: PhaseContext) => ctx.step('outer', async () => (await ctx.start(child, {}, { wait: false })).status);
+    const flowId = await test.start(test.define({ only: { run } }));
+    expect((await test.ended(flowId)).phases[0]?.output).toBe('started');
+  });
+});
+
 describe('ctx.start', () => {
   const outputs = (children: readonly ChildFlow[]) => children.map((child) => child.outputs['only']);
 
@@ -321,6 +341,33 @@ describe('ctx.start', () => {
     const ended = await test.ended(flowId, 20_000);
     expect(ended.flow.status).toBe('failed');
     if (what === 'an unknown flow') expect(ended.phases[0]?.error?.message).toContain(message);
+  });
+
+  it('refuses a key that it has started another flow under', async () => {
+    const [one, other] = [test.define({ only: { run: () => 1 } }), test.define({ only: { run: () => 2 } })];
+    const run = async (ctx: PhaseContext) => {
+      await ctx.start(one, {}, { key: 'same' });
+      return ctx.start(other, {}, { key: 'same' });
+    };
+    const flowId = await test.start(test.define({ only: { run } }));
+    expect((await test.ended(flowId)).phases[0]?.error?.message).toBe(
+      `the key "same" of a child flow was used for another flow before: ${one}`,
+    );
+  });
+
+  it.each([
+    ['a key that is none', { 'not a key': 'x' }],
+    ['a value that is too long', { key: 'x'.repeat(257) }],
+    ['too many', Object.fromEntries(Array.from({ length: 33 }, (_, n) => [`k${n}`, 'v']))],
+  ])('refuses tags as the REST interface does: %s', async (_what, tags) => {
+    const child = test.define({ only: { run: () => 1 } });
+    const flowId = await test.start(test.define({ only: { run: (ctx: PhaseContext) => ctx.start(child, {}, { tags }) } }));
+    const [phase] = (await test.ended(flowId)).phases;
+    expect(phase).toMatchObject({
+      status: 'failed',
+      attempts: 1,
+      error: { message: expect.stringContaining(`the tags of child flow ${child}`) },
+    });
   });
 
   it('fans out to a thousand', async () => {

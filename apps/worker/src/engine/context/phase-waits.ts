@@ -28,11 +28,13 @@ export function createPhaseWaits({ database, phase, steps, suspension }: WaitsDe
   };
   return {
     sleep: async (duration) => {
+      steps.requireOutside('ctx.sleep');
       sleeps += 1;
       const until = await endOf(`ctx.sleep ${sleeps}`, duration);
       if (!isOver(until)) await suspension.wait({ until });
     },
     waitFor: async <T>(signal: string, options: { timeout?: Duration } = {}): Promise<T> => {
+      steps.requireOutside('ctx.waitFor');
       if (!SIGNAL_PATTERN.test(signal)) throw new PermanentError('a signal is named like a phase');
       const until = options.timeout === undefined ? undefined : await endOf(`ctx.waitFor ${signal}`, options.timeout);
       const found = await suspension.track(() =>

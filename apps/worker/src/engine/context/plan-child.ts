@@ -1,5 +1,5 @@
 // From a call of ctx.start to a flow that the store can insert. What is wrong with it is the handler's fault and fails the phase for good.
-import { LIMITS, storableJson } from '@millrace/shared';
+import { LIMITS, storableJson, tagsSchema } from '@millrace/shared';
 import { PermanentError, type FlowPlanner, type StartOptions } from '@millrace/sdk';
 import type { ClaimedPhase, NewChild } from '@millrace/store';
 
@@ -20,6 +20,8 @@ export function planChild(
   const { definition, phases, timeoutMs } = plan.flow;
   const priority = options.priority ?? phase.priority;
   if (!Number.isInteger(priority) || priority < 1 || priority > 100) throw new PermanentError('a priority is a whole number from 1 to 100');
+  const tags = tagsSchema.safeParse(options.tags ?? {});
+  if (!tags.success) throw new PermanentError(`the tags of child flow ${flow} are not valid: ${tags.error.issues[0]?.message ?? ''}`);
   return {
     key,
     policy: options.onFailure ?? 'fail',
@@ -30,7 +32,7 @@ export function planChild(
       name: definition.name,
       version: definition.version,
       inputJson: json.text,
-      tags: options.tags ?? {},
+      tags: tags.data,
       priority,
       runAt: null,
       phases,

@@ -3,8 +3,6 @@
 import type { Awaits } from '@millrace/store';
 
 export type Suspension = {
-  /** Settles once the handler waits and none of its steps is under way. */
-  readonly suspended: Promise<Awaits>;
   /** Never settles. */
   wait(wanted: { until?: Date; signal?: string; children?: true }): Promise<never>;
   /** The handler was told that a child flow failed: that failure does not wake it again. */
@@ -13,14 +11,15 @@ export type Suspension = {
   track<T>(work: () => Promise<T>): Promise<T>;
 };
 
-export function createSuspension(): Suspension {
-  const suspended = Promise.withResolvers<Awaits>();
+/** Calls `onSuspended` once: when the handler waits and none of its steps is under way. */
+export function createSuspension(onSuspended: (awaits: Awaits) => void): Suspension {
   const names = new Set<string>();
   let until = Infinity;
   let children = false;
   let failuresSeen = 0;
   let wanted = false;
   let underWay = 0;
+  let told = false;
   const awaits = (): Awaits => ({
     kind: children ? 'children' : names.size > 0 ? 'signal' : 'time',
     until: until === Infinity ? null : new Date(until).toISOString(),
@@ -33,12 +32,13 @@ export function createSuspension(): Suspension {
     if (!wanted || underWay > 0) return;
     setImmediate(() => {
       setImmediate(() => {
-        if (underWay === 0) suspended.resolve(awaits());
+        if (underWay > 0 || told) return;
+        told = true;
+        onSuspended(awaits());
       });
     });
   };
   return {
-    suspended: suspended.promise,
     wait: (what) => {
       wanted = true;
       if (what.signal !== undefined) names.add(what.signal);

@@ -41,8 +41,17 @@ export type EngineFixture = {
   readonly keys: Keys;
   readonly locks: Locks;
   readonly updates: UpdatePublisher;
-  /** Starts an engine that knows every flow defined here, now or later. */
-  engine(options?: { concurrency?: number; longMax?: number; imports?: FlowEngineDeps['imports'] }): Promise<FlowEngine>;
+  /**
+   * Starts an engine that knows every flow defined here, now or later. `version`: as if it held each of them in this one only. `consumes`: false
+   * leaves the queue to others.
+   */
+  engine(options?: {
+    concurrency?: number;
+    longMax?: number;
+    imports?: FlowEngineDeps['imports'];
+    version?: number;
+    consumes?: boolean;
+  }): Promise<FlowEngine>;
   /** Defines a flow for any input and answers its name. */
   define(phases: Record<string, PhaseDefinition<never>>, version?: number, more?: Pick<FlowDefinition, 'limits'>): string;
   /** Accepts a flow and dispatches its ready phases; answers its id. `version`: as if another code had accepted it. */
@@ -58,6 +67,14 @@ export type EngineFixture = {
   ledger(key: string): Promise<string[]>;
   close(): Promise<void>;
 };
+
+function inVersion(registry: FlowRegistry, version: number): FlowRegistry {
+  const held = registry.list().map((definition) => ({ ...definition, version }));
+  return {
+    get: (name, wanted = version) => (wanted === version ? held.find((definition) => definition.name === name) : undefined),
+    list: () => held,
+  };
+}
 
 const log = createLogger({ name: 'test', level: 'silent' });
 const NO_IMPORTS: FlowEngineDeps['imports'] = { run: () => Promise.reject(new Error('there are no imports here')) };
@@ -87,7 +104,13 @@ export async function createEngineFixture(redisUrl: string = process.env['REDIS_
     list: () => [...flows.values()],
   };
 
-  const engine: EngineFixture['engine'] = async ({ concurrency = 20, longMax = 8, imports = NO_IMPORTS } = {}) => {
+  const engine: EngineFixture['engine'] = async ({
+    concurrency = 20,
+    longMax = 8,
+    imports = NO_IMPORTS,
+    version,
+    consumes = true,
+  } = {}) => {
     const own = createDatabase({ url, name: 'test-engine', poolMax: { long: longMax }, onError: () => undefined });
     const publisher = createEventPublisher({ updates, log });
     const flowDispatcher = createFlowDispatcher({ database: own, dispatcher, windowMax: 1_000, log, onPass: () => undefined });
@@ -108,7 +131,7 @@ export async function createEngineFixture(redisUrl: string = process.env['REDIS_
       queue,
       log,
       concurrency,
-      registry,
+      registry: version === undefined ? registry : inVersion(registry, version),
       planner: createFlowPlanner(registry),
       dispatch: flowDispatcher.dispatch,
       imports,
@@ -122,7 +145,7 @@ export async function createEngineFixture(redisUrl: string = process.env['REDIS_
     });
     await made.leaseKeeper.start();
     await children.start();
-    await made.consumer.start();
+    if (consumes) await made.consumer.start();
     closing.push(async () => {
       await made.drain(DRAIN_MS);
       await made.leaseKeeper.stop(1_000);

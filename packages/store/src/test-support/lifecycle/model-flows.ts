@@ -7,6 +7,7 @@ import {
   ENDED,
   flowAt,
   handOut,
+  isDone,
   isOpen,
   phaseAt,
   requeue,
@@ -64,6 +65,7 @@ function newPhase(shape: FlowShape, phase: FlowShape['phases'][number], ordinal:
     held: !runs ? null : shape.key !== null ? 'limit' : phase.rate !== null ? 'rate' : null,
     due: runs ? (shape.later ? 'later' : 'none') : isRoot && phase.timed ? 'later' : 'none',
     output: null,
+    skippedItself: false,
     awaits: null,
     jobCount: 0,
     job: null,
@@ -236,14 +238,13 @@ export function cancel(flow: ModelFlow): string {
 
 export function retry(flow: ModelFlow): string {
   if (flow.status !== 'failed') return `refused ${flow.status}`;
-  const reset = flow.phases.filter(({ status }) => status !== 'completed');
-  const isDone = (ordinal: number): boolean => phaseAt(flow, ordinal).status === 'completed';
-  for (const phase of reset) phase.needsOpen = phase.needs.filter((need) => !isDone(need)).length;
+  const reset = flow.phases.filter((phase) => !isDone(phase));
+  for (const phase of reset) phase.needsOpen = phase.needs.filter((need) => !isDone(phaseAt(flow, need))).length;
   for (const phase of reset) {
     const isReady = phase.needsOpen === 0;
     const runs = isReady && phase.signal === null;
     setPhase(phase, !isReady ? 'pending' : runs ? 'queued' : 'waiting');
-    Object.assign(phase, { attempts: 0, job: null, holder: null, awaits: null, output: null });
+    Object.assign(phase, { attempts: 0, job: null, holder: null, awaits: null, output: null, skippedItself: false });
     phase.held = !runs ? null : flow.key !== null ? 'limit' : phase.rate !== null ? 'rate' : null;
     phase.due = isReady && phase.signal !== null && phase.timed ? 'later' : 'none';
   }

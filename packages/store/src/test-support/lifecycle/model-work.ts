@@ -65,7 +65,13 @@ export function completeAll(model: Model, flow: ModelFlow, done: Completion & { 
   for (const phase of done.phases) {
     setPhase(phase, done.skipped ? 'skipped' : 'completed');
     tell(flow, `phase.${phase.status}`, phase);
-    Object.assign(phase, { due: 'none', awaits: null, holder: null, output: done.skipped ? null : done.output });
+    Object.assign(phase, {
+      due: 'none',
+      awaits: null,
+      holder: null,
+      output: done.skipped ? null : done.output,
+      skippedItself: done.skipped,
+    });
     phase.attempts += done.skipped ? 0 : 1;
     for (const next of phase.dependants) met.set(phaseAt(flow, next), (met.get(phaseAt(flow, next)) ?? 0) + 1);
   }

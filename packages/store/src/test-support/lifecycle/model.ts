@@ -27,6 +27,8 @@ export type ModelPhase = PhaseShape & {
   held: 'pause' | 'limit' | 'rate' | null;
   due: Due;
   output: unknown;
+  /** Skipped by its own condition, not because another one failed. */
+  skippedItself: boolean;
   awaits: Awaited | null;
   /** Deliveries that were handed out, and the one that counts. */
   jobCount: number;
@@ -69,6 +71,8 @@ export function createModel(): Model {
 
 export const activeOf = (flow: ModelFlow): number => flow.phases.filter(({ status }) => ACTIVE.includes(status)).length;
 export const openOf = (flow: ModelFlow): number => flow.phases.filter(({ status }) => !ENDED.includes(status)).length;
+/** It came to a good end: what needs it may run, and a retry leaves it as it is. */
+export const isDone = (phase: ModelPhase): boolean => phase.status === 'completed' || (phase.status === 'skipped' && phase.skippedItself);
 export const isOpen = (flow: ModelFlow): boolean => !isTerminalFlow(flow.status);
 
 /** @throws Error when the table has no such arrow: then the model itself is wrong. */

@@ -46,7 +46,7 @@ const LIMITS = new Map([
 
 /** Empties the tables: what an earlier story left must not be met by this one. */
 export async function createWorld(store: StoreFixture): Promise<World> {
-  for (const table of ['events', 'attempts', 'signals', 'admissions', 'rate_limits', 'queue_pauses', 'phases', 'flows'])
+  for (const table of ['event_log', 'attempts', 'signals', 'admissions', 'rate_limits', 'queue_pauses', 'phases', 'flows'])
     await store.sql(`DELETE FROM millrace.${table}`);
   return { store, flowIds: [], jobs: new Map(), claims: new Map(), next: 0 };
 }
@@ -256,7 +256,10 @@ async function commit(world: World, { kind, choice }: PhaseStep, held: Claim & {
       return said(outcome.released[0]);
     }
     case 'quarantine':
-      return said((await quarantinePhase(database, { id, fence })).committed);
+      return said(
+        (await quarantinePhase(database, { id, fence, crashes: 2, seen: choice % 2 === 0 ? { worker, how: 'signal SIGKILL' } : null }))
+          .committed,
+      );
     case 'suspend': {
       const awaits = awaitsOf(choice);
       const outcome = await suspendPhases(database.hot, [
