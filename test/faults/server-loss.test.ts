@@ -1,6 +1,7 @@
 // Redis forgets everything, dies, or PostgreSQL is restarted, all under load: nothing is lost, nothing is done twice.
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { createTestStack, eventually, type TestStack } from '@millrace/testing';
+import { setTimeout as delay } from 'node:timers/promises';
+import { createTestStack, eventually, flowEnded, phaseRunning, startFlow, type TestStack } from '@millrace/testing';
 import { allCompleted, expectExactLedger, flowCounts, startLedgers } from '../support/ledger.ts';
 import { startPrivateServers, type PrivateServers } from '../support/private-servers.ts';
 
@@ -66,4 +67,24 @@ describe('under load', () => {
     await expectExactLedger(stack, FLOW_COUNT);
     expect((await stack.client.get('/health/ready')).status).toBe(200);
   }, 120_000);
+});
+
+describe('PostgreSQL that is silent for longer than a lease', () => {
+  it('costs no attempt and counts no crash', async () => {
+    const ids = await Promise.all([2_000, 2_000, 15_000, 15_000].map((ms) => startFlow(stack.client, 'selftest.sleep', { ms })));
+    await Promise.all(ids.map((id) => phaseRunning(stack.client, id)));
+    const thaw = await servers.freezePostgres();
+    // The fault itself: leases last 10 s.
+    await delay(13_000);
+    thaw();
+    for (const id of ids)
+      expect(await flowEnded(stack.client, id, 60_000)).toMatchObject({ status: 'completed', phases: [{ attempts: 1 }] });
+    await eventually(
+      async () => {
+        const counted = await stack.database.database.main.query('SELECT id, crashes FROM millrace.phases WHERE crashes > 0');
+        expect(counted.rows).toEqual([]);
+      },
+      { withinMs: 15_000 },
+    );
+  }, 150_000);
 });

@@ -1,5 +1,6 @@
 // PostgreSQL and Redis for one test file that is going to kill them. Their supervisor starts them again on the same ports, as a service
 // manager would.
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
 import { createDatabase } from '@millrace/store';
@@ -14,6 +15,8 @@ export type PrivateServers = {
   killRedis(): Promise<void>;
   /** Ends PostgreSQL as its administrator would in a hurry: sessions are cut, the data is consistent. */
   restartPostgres(): Promise<void>;
+  /** Holds PostgreSQL still, with all its sessions: connections stay open and nothing is answered, until the answer is called. */
+  freezePostgres(): Promise<() => void>;
   stop(): Promise<void>;
 };
 
@@ -41,6 +44,17 @@ export async function startPrivateServers(): Promise<PrivateServers> {
     restartPostgres: async () => {
       process.kill(await postmasterPid(servers.databaseUrl), 'SIGINT');
     },
+    freezePostgres: async () => {
+      const postmaster = await postmasterPid(servers.databaseUrl);
+      process.kill(postmaster, 'SIGSTOP');
+      // From now on there are no new ones.
+      const frozen = [postmaster, ...childrenOf(postmaster)];
+      const signalAll = (name: NodeJS.Signals) => {
+        for (const pid of frozen) signalIfThere(pid, name);
+      };
+      signalAll('SIGSTOP');
+      return () => signalAll('SIGCONT');
+    },
     stop: () => servers.stop(),
   };
 }
@@ -67,5 +81,27 @@ async function postmasterPid(url: string): Promise<number> {
     return Number(result.rows[0]?.file.split('\n')[0]);
   } finally {
     await database.close();
+  }
+}
+
+function childrenOf(parent: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && statOf(name).split(') ')[1]?.split(' ')[1] === String(parent))
+    .map(Number);
+}
+
+function statOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function signalIfThere(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch {
+    // A session that has ended meanwhile.
   }
 }

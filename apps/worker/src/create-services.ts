@@ -74,7 +74,12 @@ export function createServices(parts: WorkerParts, engines: Engines): WorkerServ
       createControlListener({ ...connections, running: flows.running, onWaiting: (what) => waking[what].wake(), log }),
       flows.leaseKeeper,
       engines.isolated,
-      createReconciler({ ...common, reconcileImports, endOverdueFlows: (limit) => endOverdueFlows({ ...connections, log }, limit) }),
+      createReconciler({
+        ...common,
+        clock: systemClock,
+        reconcileImports,
+        endOverdueFlows: (limit) => endOverdueFlows({ ...connections, log }, limit),
+      }),
       children,
       createOperations(common),
       flowDispatcher,

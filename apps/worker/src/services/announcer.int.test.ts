@@ -1,9 +1,17 @@
 // The announcer on a real database.
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { createLogger } from '@millrace/process';
-import { createDatabase, listWorkers, readQueueRate, type Database, type HeldDefinition } from '@millrace/store';
+import {
+  claimPhases,
+  createDatabase,
+  listWorkers,
+  readQueueRate,
+  releasePhases,
+  type Database,
+  type HeldDefinition,
+} from '@millrace/store';
 import { eventually } from '@millrace/testing';
-import { createEngineFixture, type EngineFixture } from '../engine/test-support/engine-fixture.ts';
+import { createEngineFixture, onlyPhase, type EngineFixture } from '../engine/test-support/engine-fixture.ts';
 import { createAnnouncer, type Announcer } from './announcer.ts';
 import { createTableCleaner } from './table-cleaner.ts';
 
@@ -49,6 +57,32 @@ describe('the announcer', () => {
     await made.stop(2_000);
     await made.stop(2_000);
     expect(await workers()).toEqual([]);
+  });
+
+  it('leaves its row, as stopped, when a phase of its worker could not be given back', async () => {
+    const flowId = await test.start(test.define({ only: { run: () => 1 } }));
+    await claimPhases(test.database.hot, [{ id: onlyPhase(flowId), generation: 1 }], { worker: 'w', leaseMs: 10_000 });
+    const made = await announcer('w', []);
+    await eventually(async () => {
+      expect(await workers()).toEqual([{ id: 'w', stopping: false }]);
+    });
+    await made.stop(2_000);
+    expect(await workers()).toEqual([{ id: 'w', stopping: true }]);
+  });
+
+  it('takes back what counted as a crash of its worker while that was alive', async () => {
+    const flowId = await test.start(test.define({ only: { run: () => 1 } }));
+    const id = onlyPhase(flowId);
+    await claimPhases(test.database.hot, [{ id, generation: 1 }], { worker: 'w', leaseMs: 10_000 });
+    await test.database.main.query("UPDATE millrace.phases SET due_at = now() - interval '1 second' WHERE id = $1", [id]);
+    await releasePhases(test.database.hot, [{ id, fence: 1, outcome: 'lost', reason: 'lease-expired', delayMs: 0 }]);
+    const crashes = async () =>
+      (await test.database.main.query<{ crashes: number }>('SELECT crashes FROM millrace.phases WHERE id = $1', [id])).rows[0]?.crashes;
+    expect(await crashes()).toBe(1);
+    await announcer('w', []);
+    await eventually(async () => {
+      expect(await crashes()).toBe(0);
+    });
   });
 
   it('reports the attempts that ended, at the latest when it stops', async () => {

@@ -1,8 +1,16 @@
-// Tells everybody that this worker is alive: what it can run, how busy it is, and what ended in it since the last time. Its row goes with it; a
-// worker that dies falls silent instead.
+// Tells everybody that this worker is alive: what it can run, how busy it is, and what ended in it since the last time. With its announcement
+// it also takes back what was counted against its phases when it was taken for dead. Its row goes with it; a worker that dies falls silent instead.
 import { createLoop, type Logger, type Loop } from '@millrace/process';
 import type { QueueName } from '@millrace/shared';
-import { addQueueMinutes, announceWorker, removeWorker, type Database, type HeldDefinition, type QueueMinute } from '@millrace/store';
+import {
+  addQueueMinutes,
+  announceWorker,
+  forgiveLosses,
+  removeWorker,
+  type Database,
+  type HeldDefinition,
+  type QueueMinute,
+} from '@millrace/store';
 
 export type Announcer = Loop & {
   /** From now on it announces that it takes nothing new, first of all at once. Never fails. */
@@ -45,6 +53,7 @@ export function createAnnouncer(deps: AnnouncerDeps): Announcer {
     onPass: deps.onPass,
     runOnce: async () => {
       await announce();
+      await forgive(deps);
       await report(deps, minutes);
       return 'idle';
     },
@@ -69,6 +78,11 @@ export function createAnnouncer(deps: AnnouncerDeps): Announcer {
       }
     },
   };
+}
+
+async function forgive({ database, worker, log }: AnnouncerDeps): Promise<void> {
+  const count = await forgiveLosses(database.hot, worker.id);
+  if (count > 0) log.warn({ count }, 'leases of this worker ran out while it was alive, they count as interruptions');
 }
 
 async function report(deps: AnnouncerDeps, minutes: MinuteCounter): Promise<void> {

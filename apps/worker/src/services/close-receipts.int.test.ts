@@ -1,6 +1,6 @@
 // Receipts of cancelled phases whose worker is gone, as the reconciler finds them.
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { createLogger } from '@millrace/process';
+import { createLogger, systemClock } from '@millrace/process';
 import { createJobDispatcher } from '@millrace/queue';
 import { cancelFlow, readFlow } from '@millrace/store';
 import { eventually } from '@millrace/testing';
@@ -46,6 +46,7 @@ describe('the reconciler', () => {
       dispatch: () => undefined,
       reconcileImports: () => Promise.resolve('idle'),
       endOverdueFlows: () => Promise.resolve(0),
+      clock: systemClock,
       log,
       onPass: () => undefined,
     });

@@ -1,6 +1,6 @@
 // Compares what PostgreSQL says should be queued or running with what is, and repairs: leases that ran out, start times that came,
 // signals that came early or not in time, jobs that a wiped Redis or a person lost. Level-triggered: running it twice changes nothing, and any number of processes may run it.
-import { createLoop, type Logger, type Loop } from '@millrace/process';
+import { createLoop, type Clock, type Logger, type Loop } from '@millrace/process';
 import type { JobDispatcher } from '@millrace/queue';
 import { jobIdOf, type Dispatch } from '@millrace/shared';
 import {
@@ -20,7 +20,9 @@ import {
   unclaimed,
   undeliveredSignals,
   wakePhases,
+  WORKER_DEAD_MS,
   type Database,
+  type LostClaim,
 } from '@millrace/store';
 import type { EventPublisher } from '../engine/event-publisher.ts';
 
@@ -33,16 +35,20 @@ export type ReconcilerDeps = {
   endOverdueFlows(limit: number): Promise<number>;
   /** One pass over the imports. */
   reconcileImports(): Promise<'again' | 'idle'>;
+  clock: Clock;
   log: Logger;
   onPass(pass: { loop: string; durationMs: number; failed: boolean }): void;
 };
 
 const INTERVAL_MS = 1_000;
 const ROWS_MAX = 500;
+/** Between two looks at the leases, PostgreSQL may have been away for longer than this without anybody here having noticed. */
+const OUT_OF_TOUCH_MS = 5_000;
 /** Longer than a living worker takes to hear of a cancel by its lease and to leave a deaf handler behind. */
 const RECEIPT_ANSWER_MS = 30_000;
 
 export function createReconciler(deps: ReconcilerDeps): Loop {
+  const touch = createTouch(deps.clock);
   return createLoop({
     name: 'reconciler',
     intervalMs: INTERVAL_MS,
@@ -50,7 +56,7 @@ export function createReconciler(deps: ReconcilerDeps): Loop {
     onPass: deps.onPass,
     runOnce: async () => {
       const steps = [
-        recoverLost,
+        (given: ReconcilerDeps) => recoverLost(given, touch),
         releaseDue,
         redispatchMissing,
         endWaits,
@@ -92,14 +98,29 @@ async function reconcileImports(deps: ReconcilerDeps): Promise<number> {
   return (await deps.reconcileImports()) === 'again' ? ROWS_MAX : 0;
 }
 
-async function recoverLost({ database, publisher, dispatch, log }: ReconcilerDeps): Promise<number> {
+/** How long PostgreSQL has answered this process without a break. */
+type Touch = { made(): void; lastedMs(): number };
+
+function createTouch(clock: Clock): Touch {
+  let sinceMs = 0;
+  let lastMs = Number.NEGATIVE_INFINITY;
+  return {
+    made: () => {
+      const nowMs = clock.monotonicMs();
+      if (nowMs - lastMs > OUT_OF_TOUCH_MS) sinceMs = nowMs;
+      lastMs = nowMs;
+    },
+    lastedMs: () => lastMs - sinceMs,
+  };
+}
+
+async function recoverLost(deps: ReconcilerDeps, touch: Touch): Promise<number> {
+  const { database, publisher, dispatch, log } = deps;
   const expired = await expiredLeases(database.hot, ROWS_MAX);
+  touch.made();
   if (expired.length === 0) return 0;
   const [condemned, lost] = [expired.filter(isCondemned), expired.filter((one) => !isCondemned(one))];
-  for (const one of condemned) {
-    publisher.publish((await quarantinePhase(database, { ...one, seen: null })).events);
-    log.error({ phaseId: one.id, crashes: one.crashes + 1 }, 'a phase is quarantined: its workers died under it');
-  }
+  await endCondemned(deps, condemned, touch);
   const outcome = await releasePhases(
     database.hot,
     lost.map(({ id, fence }) => ({ id, fence, outcome: 'lost', reason: 'lease-expired', delayMs: 0 })),
@@ -108,6 +129,18 @@ async function recoverLost({ database, publisher, dispatch, log }: ReconcilerDep
   dispatch(outcome.dispatches);
   if (outcome.dispatches.length > 0) log.warn({ count: outcome.dispatches.length }, 'leases ran out, their phases are queued again');
   return expired.length;
+}
+
+// Nothing takes a quarantine back, so the death must be certain: the worker has not been heard of for as long as others could have heard it.
+// Until then the phase is left as it is.
+async function endCondemned({ database, publisher, log }: ReconcilerDeps, condemned: readonly LostClaim[], touch: Touch): Promise<void> {
+  if (touch.lastedMs() < WORKER_DEAD_MS) return;
+  for (const one of condemned) {
+    if (one.owner !== 'dead') continue;
+    const { committed, events } = await quarantinePhase(database, { ...one, seen: null });
+    publisher.publish(events);
+    if (committed) log.error({ phaseId: one.id, crashes: one.crashes + 1 }, 'a phase is quarantined: its workers died under it');
+  }
 }
 
 async function endPauses({ database, publisher, dispatch }: ReconcilerDeps): Promise<number> {

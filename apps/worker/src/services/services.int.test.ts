@@ -1,6 +1,6 @@
 // The services around the engine on real servers: what they repair, and that doing it twice changes nothing.
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { createLogger, type Loop } from '@millrace/process';
+import { createLogger, systemClock, type Clock, type Loop } from '@millrace/process';
 import { createJobDispatcher, type JobDispatcher } from '@millrace/queue';
 import { createSubscriberConnection, createSubscriptions, type RedisClient } from '@millrace/redis';
 import { jobIdOf, memberId, type JobRef } from '@millrace/shared';
@@ -61,7 +61,7 @@ async function startDispatcher(windowMax = 100) {
   return { loop, ...counted };
 }
 
-async function startReconciler() {
+async function startReconciler(clock: Clock = systemClock) {
   const counted = passes();
   const flowDispatcher = createFlowDispatcher({ database: test.database, dispatcher, windowMax: 100, log, onPass: () => undefined });
   const publisher = createEventPublisher({ updates: test.updates, log });
@@ -72,6 +72,7 @@ async function startReconciler() {
     dispatch: flowDispatcher.dispatch,
     endOverdueFlows: (limit) => endOverdueFlows({ database: test.database, publisher, updates: test.updates, log }, limit),
     reconcileImports: () => Promise.resolve('idle'),
+    clock,
     log,
     onPass: counted.onPass,
   });
@@ -189,6 +190,75 @@ describe('the reconciler', () => {
     await again();
     expect(await phaseRow(flowId)).toEqual({ status: 'queued', generation: 2, attempts: 0, crashes: 1, dispatched: true });
     expect((await test.events(flowId)).at(-1)).toMatchObject({ type: 'phase.queued', data: { reason: 'lease-expired' } });
+  });
+
+  describe('of a phase whose workers have died and that ran in a process of its own', () => {
+    let aheadMs: number;
+    const clock: Clock = { nowMs: systemClock.nowMs, monotonicMs: () => systemClock.monotonicMs() + aheadMs };
+    const losePhase = async (worker: string) => {
+      const [flowId = ''] = await accept(1, { dispatch: true });
+      await claimPhases(test.database.hot, [{ id: onlyPhase(flowId), generation: 1 }], { worker, leaseMs: 10_000 });
+      await test.database.main.query(
+        "UPDATE millrace.phases SET crashes = 5, alone = true, due_at = now() - interval '5 seconds' WHERE id = $1",
+        [onlyPhase(flowId)],
+      );
+      return flowId;
+    };
+    const announce = (id: string, seen: string) =>
+      test.database.main.query(
+        `INSERT INTO millrace.workers (id, host, pid, started_at, seen_at, concurrency, running, stopping, queues, definitions)
+         VALUES ($1, 'here', 1, now(), now() - $2::interval, 1, 1, false, '{}', '[]')
+         ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at`,
+        [id, seen],
+      );
+    /** Lets so many seconds go by, in which the reconciler looks often enough to stay in touch. */
+    const pass = async (again: () => Promise<void>, seconds: number) => {
+      for (let left = seconds; left > 0; left -= 1) {
+        aheadMs += 1_000;
+        await again();
+      }
+    };
+    beforeEach(() => {
+      aheadMs = 0;
+    });
+
+    it('takes it for dead only when it could have heard of its worker and has not', async () => {
+      const flowId = await losePhase('dead');
+      await announce('dead', '1 hour');
+      const { again } = await startReconciler(clock);
+      await pass(again, 12);
+      expect(await phaseRow(flowId)).toMatchObject({ status: 'running', crashes: 5 });
+      // Out of touch: what has come in between cannot be known.
+      aheadMs += 60_000;
+      await again();
+      expect(await phaseRow(flowId)).toMatchObject({ status: 'running', crashes: 5 });
+      await pass(again, 17);
+      expect(await phaseRow(flowId)).toMatchObject({ status: 'quarantined', crashes: 6 });
+    });
+
+    it('waits while its worker may be heard of again, and queues it at no cost when it is', async () => {
+      const flowId = await losePhase('alive');
+      const id = onlyPhase(flowId);
+      // Silent since just before the lease ran out, however long this takes.
+      const keepSilent = async () => {
+        await announce('alive', '1 second');
+        await test.database.main.query(
+          "UPDATE millrace.phases p SET due_at = w.seen_at FROM millrace.workers w WHERE p.id = $1 AND w.id = 'alive' AND p.status = 'running'",
+          [id],
+        );
+      };
+      await keepSilent();
+      const { again } = await startReconciler(clock);
+      for (let seconds = 0; seconds < 17; seconds += 1) {
+        await pass(again, 1);
+        await keepSilent();
+      }
+      expect(await phaseRow(flowId)).toMatchObject({ status: 'running', crashes: 5 });
+      await announce('alive', '0 seconds');
+      await again();
+      await again();
+      expect(await phaseRow(flowId)).toMatchObject({ status: 'queued', crashes: 5, attempts: 0 });
+    });
   });
 
   it('fails a flow that has expired before its start', async () => {

@@ -109,8 +109,8 @@ describe('expiredLeases', () => {
     await overdue(phaseId(1), 10);
     await overdue(phaseId(2), 20);
     expect(await expiredLeases(hot, 10)).toEqual([
-      { id: phaseId(2), fence: 1, crashes: 0, alone: false },
-      { id: phaseId(1), fence: 1, crashes: 0, alone: false },
+      { id: phaseId(2), fence: 1, crashes: 0, alone: false, owner: 'dead' },
+      { id: phaseId(1), fence: 1, crashes: 0, alone: false, owner: 'dead' },
     ]);
     expect(await expiredLeases(hot, 1)).toHaveLength(1);
   });

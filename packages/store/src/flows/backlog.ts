@@ -2,6 +2,7 @@
 import type { Dispatch, JobRef } from '@millrace/shared';
 import type pg from 'pg';
 import { DISPATCH_GRACE_MS } from './create-flows.ts';
+import { hasOutlived, isHeardOf } from '../workers/announce-worker.ts';
 import { isQueuePaused } from './readiness.ts';
 
 const DISPATCH_COLUMNS = 'p.id, p.generation, p.workspace, p.priority, greatest(1, p.attempt_max - p.attempts) AS attempts';
@@ -74,14 +75,20 @@ SELECT count(*)::int AS count FROM released`,
   return result.rows[0]?.count ?? 0;
 }
 
-/** `crashes` before this one; `alone`: it ran in a process of its own. */
-export type LostClaim = { id: string; fence: number; crashes: number; alone: boolean };
+/**
+ * `crashes` before this one; `alone`: it ran in a process of its own. `owner`: what is known of its worker. alive: it was heard of since the
+ * lease has run out, or it stops. silent: not yet. dead: it has been silent for so long that only those can say more who were out of touch themselves.
+ */
+export type LostClaim = { id: string; fence: number; crashes: number; alone: boolean; owner: 'alive' | 'silent' | 'dead' };
 
 /** Running phases whose lease has run out: their fence names the claim that is to be declared lost. */
 export async function expiredLeases(hot: pg.Pool, limit: number): Promise<LostClaim[]> {
   const result = await hot.query<Omit<LostClaim, 'fence'> & { fence: string }>({
     name: 'expired-leases',
-    text: "SELECT id, fence, crashes, alone FROM millrace.phases WHERE due_at <= now() AND status = 'running' ORDER BY due_at LIMIT $1",
+    text: `
+SELECT p.id, p.fence, p.crashes, p.alone,
+       CASE WHEN ${hasOutlived('p.lease_owner', 'p.due_at')} THEN 'alive' WHEN ${isHeardOf('p.lease_owner')} THEN 'silent' ELSE 'dead' END AS owner
+FROM millrace.phases p WHERE p.due_at <= now() AND p.status = 'running' ORDER BY p.due_at LIMIT $1`,
     values: [limit],
   });
   return result.rows.map((row) => ({ ...row, fence: Number(row.fence) }));

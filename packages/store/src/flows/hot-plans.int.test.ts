@@ -7,6 +7,7 @@ import { backlogLanes, dispatchAgain, expiredLeases, postponeCheck, releaseHeld,
 import { claimPhases } from './claim-phases.ts';
 import { completePhases } from './complete-phases.ts';
 import { createFlows } from './create-flows.ts';
+import { forgiveLosses } from './forgive-losses.ts';
 import { renewLeases } from './lease-phases.ts';
 import { releasePhases } from './release-phases.ts';
 import { undeliveredSignals } from './signals.ts';
@@ -48,6 +49,7 @@ async function runAll(): Promise<void> {
   await expiredLeases(probe.hot, 10);
   await unclaimed(probe.hot, 10);
   await undeliveredSignals(probe.hot, 10);
+  await forgiveLosses(probe.hot, WORKER);
 }
 
 beforeAll(async () => {
@@ -134,6 +136,9 @@ describe.each(['before the tables were analysed', 'after'])('hot statements on 1
             'idempotency_keys_pkey',
             'events_pkey',
             'queue_pauses_pkey',
+            'attempts_worker_idx',
+            'workers_pkey',
+            'workers_seen',
             'workspaces_pkey',
             'admissions_pkey',
             'steps_pkey',

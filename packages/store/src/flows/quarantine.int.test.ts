@@ -19,7 +19,9 @@ describe('a lost claim', () => {
     [9, false, false],
     [5, true, true],
   ])('after %d crashes before, alone %s, condemns its phase: %s', (crashes, alone, expected) => {
-    expect(isCondemned({ crashes, alone })).toBe(expected);
+    expect(isCondemned({ crashes, alone, owner: 'dead' })).toBe(expected);
+    expect(isCondemned({ crashes, alone, owner: 'silent' })).toBe(expected);
+    expect(isCondemned({ crashes, alone, owner: 'alive' })).toBe(false);
   });
 });
 

@@ -1,6 +1,7 @@
 // Phases under which processes die: run in a process of their own to be sure, then taken out of the way.
 import { groupIdOf } from '@millrace/shared';
 import type { Database, Queryable } from '../database.ts';
+import type { LostClaim } from './backlog.ts';
 import { endBranch, NOT_OURS, type FailureOutcome } from './fail-phase.ts';
 import { appendEvents, lockFlow } from './flow-change.ts';
 
@@ -22,9 +23,9 @@ export async function markAlone(on: Queryable, phase: { id: string; fence: numbe
   return result.rowCount === 1;
 }
 
-/** Whether a phase whose worker was lost is not to be tried again. */
-export function isCondemned(lost: { crashes: number; alone: boolean }): boolean {
-  return lost.alone && lost.crashes + 1 >= CONDEMNED_CRASHES;
+/** Whether a phase whose worker was lost is not to be tried again, should that worker be dead. */
+export function isCondemned(lost: Pick<LostClaim, 'crashes' | 'alone' | 'owner'>): boolean {
+  return lost.alone && lost.crashes + 1 >= CONDEMNED_CRASHES && lost.owner !== 'alive';
 }
 
 /**

@@ -99,6 +99,25 @@ describe('a lease that is declared lost', () => {
     expect((await store.events(flowId)).at(-1)).toMatchObject({ data: { reason: 'lease-expired' } });
   });
 
+  it.each([
+    ['has announced itself since the end of its lease', { seen: 'now()', stopping: false }, 0],
+    ['said that it stops', { seen: "now() - interval '1 hour'", stopping: true }, 0],
+    ['has been silent since', { seen: "now() - interval '2 seconds'", stopping: false }, 1],
+  ])('when its worker %2$s counts so many crashes', async (_, { seen, stopping }, crashes) => {
+    const { flowId, phaseId } = await store.make([[]]);
+    const phases = await store.claim([phaseId(0)], { worker: `judged-${crashes}-${stopping}` });
+    await store.sql(
+      `INSERT INTO millrace.workers (id, host, pid, started_at, seen_at, concurrency, running, stopping, queues, definitions)
+       VALUES ($1, 'here', 1, now(), ${seen}, 1, 1, $2, '{}', '[]')`,
+      [`judged-${crashes}-${stopping}`, stopping],
+    );
+    await expireLease(phaseId(0));
+    expect((await release(phases, { outcome: 'lost', reason: 'lease-expired' })).released).toEqual([true]);
+    expect(await store.phase(phaseId(0))).toMatchObject({ status: 'queued', attempts: 0, crashes });
+    expect(await attemptsOf(phaseId(0))).toMatchObject([{ outcome: crashes === 0 ? 'interrupted' : 'lost' }]);
+    expect((await store.events(flowId)).at(-1)).toMatchObject({ data: { reason: 'lease-expired' } });
+  });
+
   it('shuts the worker out that had it', async () => {
     const { phaseId } = await store.make([[]]);
     const phases = await store.claim([phaseId(0)]);

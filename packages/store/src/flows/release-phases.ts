@@ -3,12 +3,13 @@ import { groupIdOf, type Dispatch } from '@millrace/shared';
 import type pg from 'pg';
 import { LOGGED_EVENT_JSON, type LoggedEvent } from '../events/logged-event.ts';
 import { DISPATCH_GRACE_MS } from './create-flows.ts';
+import { hasOutlived } from '../workers/announce-worker.ts';
 import { isQueuePaused } from './readiness.ts';
 
 export type PhaseRelease = {
   id: string;
   fence: number;
-  /** interrupted: its owner gives it back. lost: its lease has run out; refused while the lease is alive. */
+  /** interrupted: its owner gives it back. lost: its lease has run out, by a crash unless its owner is known to live; refused while the lease is alive. */
   outcome: 'interrupted' | 'lost';
   /** A word for people: shutdown, lock-held, lease-expired … */
   reason: string;
@@ -29,16 +30,16 @@ WITH asked AS (
 ), locked AS (
   SELECT id, workspace, run, status, ${isQueuePaused('workspace')} AS queue_paused FROM millrace.flows WHERE id = ANY($3) ORDER BY id FOR UPDATE
 ), held AS (
-  SELECT p.id, p.lease_owner, p.started_at, p.interruptions, l.status = 'paused' AS paused, l.status <> 'paused' AND NOT l.queue_paused AS free FROM millrace.phases p JOIN locked l ON l.id = p.flow_id WHERE p.id = ANY($1) ORDER BY p.id FOR UPDATE OF p
+  SELECT p.id, p.lease_owner, p.started_at, p.interruptions, ${hasOutlived('p.lease_owner', 'p.due_at')} AS outlived, l.status = 'paused' AS paused, l.status <> 'paused' AND NOT l.queue_paused AS free FROM millrace.phases p JOIN locked l ON l.id = p.flow_id WHERE p.id = ANY($1) ORDER BY p.id FOR UPDATE OF p
 ), freed AS (
   UPDATE millrace.phases p
   SET status = 'queued', generation = p.generation + 1, dispatched = h.free, held = CASE WHEN h.paused THEN 'pause' END, lease_owner = NULL,
       due_at = CASE WHEN h.free THEN now() + (${DELAY_MS} + ${DISPATCH_GRACE_MS}) * interval '1 millisecond' END,
       interruptions = p.interruptions + 1, interrupted_at = coalesce(p.interrupted_at, clock_timestamp()),
-      crashes = least(p.crashes + CASE WHEN a.outcome = 'lost' THEN 1 ELSE 0 END, 32767)
+      crashes = least(p.crashes + CASE WHEN a.outcome = 'lost' AND NOT h.outlived THEN 1 ELSE 0 END, 32767)
   FROM asked a JOIN held h ON h.id = a.id
   WHERE p.id = a.id AND p.id = ANY($1) AND p.fence = a.fence AND p.status = 'running' AND (a.outcome = 'interrupted' OR p.due_at < now())
-  RETURNING p.id, p.flow_id, p.workspace, p.name, p.fence, p.generation, p.priority, p.attempts, p.attempt_max, a.outcome, a.reason, ${DELAY_MS} AS delay_ms, h.free, h.lease_owner, h.started_at
+  RETURNING p.id, p.flow_id, p.workspace, p.name, p.fence, p.generation, p.priority, p.attempts, p.attempt_max, CASE WHEN h.outlived THEN 'interrupted' ELSE a.outcome END AS outcome, a.reason, ${DELAY_MS} AS delay_ms, h.free, h.lease_owner, h.started_at
 ), tried AS (
   INSERT INTO millrace.attempts (phase_id, fence, workspace, attempt, run, worker, outcome, started_at)
   SELECT r.id, r.fence, r.workspace, r.attempts + 1, l.run, coalesce(r.lease_owner, ''), r.outcome, r.started_at FROM freed r JOIN locked l ON l.id = r.flow_id
