@@ -21,6 +21,7 @@ import {
   readFlowHead,
   readImportHead,
   readJob,
+  readKeptStarts,
   resumeFlow,
   rerunPhase,
   resumeQueue,
@@ -29,6 +30,7 @@ import {
   searchFlows,
   sendSignal,
   setWeight,
+  standsForBody,
   type Database,
 } from '@millrace/store';
 import { createFlowAcceptor } from './flows/accept-flow.ts';
@@ -45,7 +47,7 @@ import { deadRoutes } from './routes/dead-routes.ts';
 import { docsRoutes } from './routes/docs-routes.ts';
 import { explainRoutes } from './routes/explain-routes.ts';
 import { eventRoutes } from './routes/event-routes.ts';
-import { flowBatchRoutes } from './routes/flow-batch-routes.ts';
+import { flowBatchRoutes, type FlowBatchRoutesDeps } from './routes/flow-batch-routes.ts';
 import { flowBulkRoutes } from './routes/flow-bulk-routes.ts';
 import { flowReader, flowRoutes } from './routes/flow-routes.ts';
 import { flowSearchRoutes } from './routes/flow-search-routes.ts';
@@ -92,10 +94,12 @@ export function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
     ring: deps.dispatch.ring,
     log,
   });
+  const kept = keptStarts(database);
   const routes = [
     ...flowRoutes({
       acceptor,
       intake,
+      ...kept,
       readProgress,
       readFlow: (target) => readFlow(database.main, target),
       flowExists: async (target) => (await readFlowHead(database.main, target)) !== undefined,
@@ -107,7 +111,7 @@ export function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
     }),
     ...callbackPart(deps),
     ...controlPart(deps, { cursors, actions, readProgress }),
-    ...flowBatchRoutes({ acceptor, intake, log }),
+    ...flowBatchRoutes({ acceptor, intake, ...kept, log }),
     ...eventRoutes({ hub: deps.hub, database, cursors, readHead: (kind, id, workspace) => readHead(database, { kind, id, workspace }) }),
     ...datasetRoutes({ database, cursors }),
     ...importPart(deps, cursors),
@@ -121,6 +125,14 @@ export function allRoutes(deps: BuildAppDeps, intake: FlowIntake): Route[] {
     }),
   ];
   return [...routes, ...docsRoutes(routes, API_VERSION)];
+}
+
+// What requests are answered that were answered before.
+function keptStarts({ main }: Database): Pick<FlowBatchRoutesDeps, 'readKept' | 'standsForBody'> {
+  return {
+    readKept: (workspace, keys) => readKeptStarts(main, workspace, keys),
+    standsForBody: (workspace, key) => standsForBody(main, workspace, key),
+  };
 }
 
 function callbackPart({ database, updates, dispatch, log }: BuildAppDeps): Route[] {

@@ -44,8 +44,7 @@ const LONG_CONNECT_MS = 30_000;
  * and nested loops over results whose size the planner takes for one row. With both switched off, index look-ups by the array and
  * hash joins remain, which are right at every size.
  */
-const HOT_SETTINGS =
-  '-c enable_seqscan=off -c enable_nestloop=off -c enable_mergejoin=off -c plan_cache_mode=force_generic_plan';
+const HOT_SETTINGS = '-c enable_seqscan=off -c enable_nestloop=off -c enable_mergejoin=off -c plan_cache_mode=force_generic_plan';
 
 export function createDatabase(options: DatabaseOptions): Database {
   const pool = (

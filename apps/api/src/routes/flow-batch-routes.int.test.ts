@@ -1,15 +1,19 @@
 // Many flows with one request: order, bad lines, limits, idempotency.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { systemClock } from '@millrace/process';
 import { ask, type Answer } from '../test-support/ask.ts';
 import { startTestApi, type TestApi } from '../test-support/start-test-api.ts';
 
 let api: TestApi;
+/** How far the clock of the API is ahead. */
+let aheadMs = 0;
 beforeAll(async () => {
-  api = await startTestApi();
+  api = await startTestApi({ clock: { ...systemClock, nowMs: () => Date.now() + aheadMs } });
 });
 afterAll(() => api.stop());
 
 type Item = { id?: string; status?: string; error?: { code: string; status: number; errors?: { pointer: string }[] } };
+const HOUR_MS = 3_600_000;
 const GOOD = '{"flow":"test.one","input":{}}';
 const send = (body: string | Buffer, headers: Record<string, string> = {}): Promise<Answer> =>
   ask(api, { method: 'POST', path: '/v1/flows/batch', body, headers: { 'content-type': 'application/x-ndjson', ...headers } });
@@ -103,6 +107,29 @@ describe('POST /v1/flows/batch', () => {
     const longer = await send(`${batch}\n${GOOD}`, { 'idempotency-key': 'batch-1' });
     expect({ status: longer.status, code: longer.json['code'] }).toEqual({ status: 422, code: 'idempotency-key-reused' });
     expect(await countFlows()).toBe(before);
+  });
+
+  it('knows another batch under its Idempotency-Key, whichever lines of either are good', async () => {
+    const headers = { 'idempotency-key': 'batch-2' };
+    expect((await send(`{}\n{}\n${GOOD}`, headers)).status).toBe(202);
+    expect((await send(`${GOOD}\n${GOOD}`, headers)).json['code']).toBe('idempotency-key-reused');
+  });
+
+  it('answers the same when it is sent again after the time of a line has passed', async () => {
+    const soon = new Date(Date.now() + HOUR_MS).toISOString();
+    const line = (more: object) => JSON.stringify({ flow: 'test.one', input: {}, ...more });
+    const batch = [line({ expiresAt: soon }), line({}), line({ expiresAt: soon, idempotencyKey: 'soon' }), line({ priority: 3 })].join(
+      '\n',
+    );
+    const headers = { 'idempotency-key': 'batch-3' };
+    const first = await send(batch, headers);
+    expect(itemsOf(first).map((item) => item.status)).toEqual(['queued', 'queued', 'queued', 'queued']);
+    const before = await countFlows();
+    aheadMs = 2 * HOUR_MS;
+    const again = await send(batch, headers);
+    expect([again.text, again.headers['idempotency-replayed'], await countFlows()]).toEqual([first.text, 'true', before]);
+    expect(itemsOf(await send(batch))[0]?.error?.code).toBe('validation');
+    aheadMs = 0;
   });
 
   it('lets a line carry its own key', async () => {

@@ -1,16 +1,20 @@
 // Starting, finding, reading, cancelling and retrying flows over HTTP.
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { systemClock } from '@millrace/process';
 import { createKeys, createUpdatePublisher } from '@millrace/redis';
 import { eventually } from '@millrace/testing';
 import { ask, post, type Answer } from '../test-support/ask.ts';
 import { startTestApi, type TestApi } from '../test-support/start-test-api.ts';
 
 let api: TestApi;
+/** How far the clock of the API is ahead. */
+let aheadMs = 0;
 beforeAll(async () => {
-  api = await startTestApi();
+  api = await startTestApi({ clock: { ...systemClock, nowMs: () => Date.now() + aheadMs } });
 });
 afterAll(() => api.stop());
 
+const HOUR_MS = 3_600_000;
 const UUID_V7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const keyed = (key: string) => ({ headers: { 'content-type': 'application/json', 'idempotency-key': key } });
 const startOne = async (body: object = {}) =>
@@ -61,6 +65,18 @@ describe('POST /v1/flows', () => {
     const id = await startOne({ runAt: new Date(Date.now() + 3_600_000).toISOString() });
     const found = await api.database.main.query('SELECT dispatched FROM millrace.phases WHERE flow_id = $1 ORDER BY id', [id]);
     expect(found.rows).toEqual([{ dispatched: false }, { dispatched: false }]);
+  });
+
+  it('answers the same when it is sent again after its time has passed', async () => {
+    const expiresAt = new Date(Date.now() + HOUR_MS).toISOString();
+    const question = { json: { flow: 'test.one', input: {}, expiresAt }, ...keyed('expiring') };
+    const first = await post(api, '/v1/flows', question);
+    aheadMs = 2 * HOUR_MS;
+    const again = await post(api, '/v1/flows', question);
+    expect([again.status, again.text, again.headers['idempotency-replayed']]).toEqual([202, first.text, 'true']);
+    const other = await post(api, '/v1/flows', { ...question, ...keyed('not-used-yet') });
+    expect([other.status, other.json['code']]).toEqual([422, 'validation']);
+    aheadMs = 0;
   });
 
   it('makes one flow of 200 concurrent requests with one Idempotency-Key', async () => {

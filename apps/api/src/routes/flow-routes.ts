@@ -1,7 +1,7 @@
 // Start, read, cancel and retry flows.
-import { acceptedFlowSchema, AppError, flowSchema, newFlowSchema, progressListSchema } from '@millrace/shared';
-import type { FlowActionOutcome, FlowSnapshot, StartedFlow } from '@millrace/store';
-import type { FlowAcceptor } from '../flows/accept-flow.ts';
+import { acceptedFlowSchema, AppError, flowSchema, newFlowSchema, progressListSchema, type NewFlowBody } from '@millrace/shared';
+import type { FlowActionOutcome, FlowSnapshot, KeptStart, StartedFlow, StartKey } from '@millrace/store';
+import type { FlowAcceptor, FlowDraft } from '../flows/accept-flow.ts';
 import { flowAnswer } from '../flows/flow-answer.ts';
 import type { FlowIntake } from '../flows/flow-intake.ts';
 import { duplicateError, flowLinks } from '../flows/flow-links.ts';
@@ -12,6 +12,7 @@ import { defineRoute, type ApiReply, type ApiRequest, type Route } from '../http
 export type FlowRoutesDeps = {
   acceptor: FlowAcceptor;
   intake: FlowIntake;
+  readKept: KeptStartReader;
   readProgress: ProgressReader;
   readFlow(target: FlowTarget): Promise<FlowSnapshot | undefined>;
   flowExists(target: FlowTarget): Promise<boolean>;
@@ -19,6 +20,9 @@ export type FlowRoutesDeps = {
   cancelFlow(target: FlowTarget & { by: string }): Promise<FlowActionOutcome>;
   retryFlow(target: FlowTarget): Promise<FlowActionOutcome>;
 };
+
+/** The answers that were given under these keys to the same bodies before. */
+export type KeptStartReader = (workspace: string, keys: readonly StartKey[]) => Promise<(KeptStart | undefined)[]>;
 
 export type FlowTarget = { flowId: string; workspace: string };
 
@@ -59,11 +63,26 @@ function createRoute(deps: FlowRoutesDeps): Route {
     ],
     handler: async (request) => {
       const key = idempotencyKeyOf(request.headers);
-      const draft = deps.acceptor.accept(request.body, request.principal);
       const idempotency = key === null ? null : { route: CREATE_SCOPE, key, bodyHash: bodyHashOf(request.body) };
-      return createdReply(await deps.intake.createOne({ draft, idempotency }, request.isAbandoned));
+      return createdReply(await startOnce(deps, { request, idempotency, isGone: request.isAbandoned }));
     },
   });
+}
+
+type StartRequest = { request: ApiRequest<unknown, NewFlowBody>; idempotency: StartKey | null; isGone(): boolean };
+
+// What was started before is answered before it is judged: meanwhile its time may have passed, or its definition be gone.
+async function startOnce(deps: FlowRoutesDeps, { request, idempotency, isGone }: StartRequest): Promise<StartedFlow> {
+  const { body, principal } = request;
+  let draft: FlowDraft;
+  try {
+    draft = deps.acceptor.accept(body, principal);
+  } catch (error) {
+    const [kept] = idempotency === null ? [] : await deps.readKept(principal.workspace, [idempotency]);
+    if (kept === undefined) throw error;
+    return kept;
+  }
+  return deps.intake.createOne({ draft, idempotency }, isGone);
 }
 
 function createdReply(created: StartedFlow): ApiReply {

@@ -1,5 +1,5 @@
 // The API in this process, as start-api.ts puts it together, on servers of the test run: for tests that look at answers, not at processes.
-import { systemClock, createLogger, stopAll } from '@millrace/process';
+import { systemClock, createLogger, stopAll, type Clock } from '@millrace/process';
 import { createJobDispatcher } from '@millrace/queue';
 import {
   beginConnecting,
@@ -71,9 +71,10 @@ export type TestApiOptions = {
   outage?: readonly ('postgres' | 'redis')[];
   /** Another Redis than that of the test run. */
   redisUrl?: string;
+  clock?: Clock;
 };
 
-export async function startTestApi({ outage = [], redisUrl }: TestApiOptions = {}): Promise<TestApi> {
+export async function startTestApi({ outage = [], redisUrl, clock = systemClock }: TestApiOptions = {}): Promise<TestApi> {
   const log = createLogger({ name: 'test-api', level: 'silent' });
   const testDatabase = await createTestDatabase();
   const database = outage.includes('postgres')
@@ -92,8 +93,8 @@ export async function startTestApi({ outage = [], redisUrl }: TestApiOptions = {
     readWeights: () => readWeights(database.main),
     log,
   });
-  const instance = createInstanceLoader({ read: () => readInstance(database.main), clock: systemClock });
-  const authenticator = authenticatorOf({ database, adminKey: TEST_ADMIN_KEY, clock: systemClock });
+  const instance = createInstanceLoader({ read: () => readInstance(database.main), clock });
+  const authenticator = authenticatorOf({ database, adminKey: TEST_ADMIN_KEY, clock });
   const readiness = createReadiness({
     schemaVersion: () => schemaVersion(database.main),
     schemaVersionNeeded: async () => (await readMigrations()).length,
@@ -108,7 +109,7 @@ export async function startTestApi({ outage = [], redisUrl }: TestApiOptions = {
     log,
   });
   const isRedisReady = () => isReady(commands);
-  const limiter = createRequestLimiter({ counter: createRequestCounter(commands), isRedisReady, clock: systemClock, log });
+  const limiter = createRequestLimiter({ counter: createRequestCounter(commands), isRedisReady, clock, log });
   const folder = await mkdtemp(path.join(tmpdir(), 'millrace-api-test-'));
   const { app, routes, intake } = buildApp({
     database,
@@ -122,7 +123,7 @@ export async function startTestApi({ outage = [], redisUrl }: TestApiOptions = {
     instance,
     readiness,
     log,
-    clock: systemClock,
+    clock,
     redis: {
       keys,
       isReady: isRedisReady,

@@ -39,3 +39,9 @@ export async function readKeptAnswer(on: Queryable, workspace: string, idempoten
   if (row === undefined) throw new AppError('idempotency-in-progress', { retryAfterSeconds: 1 });
   return row.body_hash.equals(idempotency.bodyHash) ? { kind: 'replayed', status: row.status, body: row.response } : { kind: 'key-reused' };
 }
+
+/** Takes a key for a request of many parts, each of which keeps its own answer. False when it stands for another body. */
+export async function standsForBody(on: Queryable, workspace: string, idempotency: IdempotencyKey): Promise<boolean> {
+  if (await takeKey(on, { workspace, idempotency, status: 202, body: null })) return true;
+  return (await readKeptAnswer(on, workspace, idempotency)).kind === 'replayed';
+}
