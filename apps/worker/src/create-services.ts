@@ -44,12 +44,7 @@ export function createServices(parts: WorkerParts, engines: Engines): WorkerServ
     ...common,
     announceCancel: (flowId) => connections.updates.publishControl({ type: 'cancel', flowId }),
   });
-  const schedules = createSchedules({
-    ...common,
-    knownFlows: registry.list().map(({ name }) => name),
-    plan: createSchedulePlan(planner),
-    onFire: metrics.scheduleFired,
-  });
+  const schedules = createScheduleLoop(parts, { ...common, plan: createSchedulePlan(planner) });
   const definitions = registry.list().map(({ name, version }) => ({ name, version }));
   const codeWaiters = createCodeWaiters({ ...common, definitions, direct: flows.direct, onReleased: ringAll });
   const waking = { admissions, backlog: flowDispatcher, code: codeWaiters };
@@ -91,6 +86,12 @@ export function createServices(parts: WorkerParts, engines: Engines): WorkerServ
       importConsumer,
     ],
   };
+}
+
+type ScheduleDeps = Omit<Parameters<typeof createSchedules>[0], 'knownFlows' | 'onFire'>;
+
+function createScheduleLoop({ registry, metrics }: WorkerParts, deps: ScheduleDeps): Service {
+  return createSchedules({ ...deps, knownFlows: registry.list().map(({ name }) => name), onFire: metrics.scheduleFired });
 }
 
 function createWorkerAnnouncer({ frame, connections, registry, metrics }: WorkerParts, { flows }: Engines): Announcer {

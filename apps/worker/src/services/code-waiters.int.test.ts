@@ -69,7 +69,7 @@ describe('phases of a version that some workers do not hold', () => {
       return 'done';
     };
     const retry = { attempts: 2, backoff: { type: 'fixed', delay: '50ms' } } as const;
-    const name = test.define({ only: { retry, run }, then: { needs: ['only'], run: () => 'then' } }, 2);
+    const name = test.define({ only: { retry, run }, after: { needs: ['only'], run: () => 'after' } }, 2);
     // Takes all jobs.
     await test.engine({ version: 1 });
     const flowIds = await Promise.all([1, 2, 3, 4, 5].map(() => test.start(name, {}, 2)));
@@ -83,7 +83,7 @@ describe('phases of a version that some workers do not hold', () => {
     await announce('newer', [{ name, version: 2 }]);
     const newer = await test.engine({ consumes: false });
     await waiters([{ name, version: 2 }], newer.direct);
-    for (const flowId of flowIds) expect((await test.ended(flowId, 20_000)).phases.map(({ output }) => output)).toEqual(['done', 'then']);
-    expect(attempts.toSorted()).toEqual([1, 1, 1, 1, 1, 2, 2, 2, 2, 2]);
+    for (const flowId of flowIds) expect((await test.ended(flowId, 20_000)).phases.map(({ output }) => output)).toEqual(['done', 'after']);
+    expect(attempts.toSorted((one, other) => one - other)).toEqual([1, 1, 1, 1, 1, 2, 2, 2, 2, 2]);
   });
 });
