@@ -183,6 +183,17 @@ describe('millrace.start_flow', () => {
     expect(await start('window', ", dedupe_window => '1 microsecond'")).not.toBe(second);
   });
 
+  it('keeps a flow that has started, which it cannot replace, from nobody until the application commits', async () => {
+    const { flowId, phaseId } = await store.make([[], []], { name: 'report' });
+    await store.sql("INSERT INTO millrace.dedupe_keys (workspace, flow, key, flow_id) VALUES ('default', 'report', 'started', $1)", [flowId]);
+    const phases = await store.claim([phaseId(0)]);
+    await app.query('BEGIN');
+    expect(await call("'report', '{}', dedupe_key => 'started', dedupe_mode => 'replace'")).toBe(flowId);
+    await store.claim([phaseId(1)]);
+    expect((await store.complete(phases)).committed).toEqual([true]);
+    await app.query('COMMIT');
+  });
+
   it('replaces a planned flow with all its phases', async () => {
     const dedupe = { key: 'planned', mode: 'replace' as const, windowMs: null, respondExisting: () => ({ status: 202, body: {} }) };
     const { started } = await createDedupedFlows(store.database, [{ ...newFlow([[], [0]]), dedupe }]);
