@@ -211,6 +211,20 @@ describe('a batch beside others on their way', () => {
     expect(await Promise.all(results)).toEqual([2, 4, 6, 8]);
   });
 
+  it('leaves when it can get no heavier', async () => {
+    const { batches, batcher } = held({ inFlightMax: 2, beside, weigh: (item) => item, weightMax: 10 });
+    const results = [batcher.add(1)];
+    await turn();
+    results.push(batcher.add(4));
+    await turn();
+    expect(batches.map((batch) => batch.items)).toEqual([[1]]);
+    results.push(batcher.add(6));
+    await turn();
+    expect(batches.map((batch) => batch.items)).toEqual([[1], [4, 6]]);
+    for (const batch of batches) batch.answer();
+    expect(await Promise.all(results)).toEqual([2, 8, 12]);
+  });
+
   it('leaves when nothing is on its way any more', async () => {
     const { batches, batcher } = held({ inFlightMax: 2, beside });
     const results = [batcher.add(1)];

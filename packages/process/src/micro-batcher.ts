@@ -15,7 +15,7 @@ export type MicroBatcherOptions<Item, Result> = {
   batchMax: number;
   /** Batches that may be on their way at once. */
   inFlightMax: number;
-  /** While others are on their way, a batch waits until it has so many items, or for so long. Default: it leaves at once. */
+  /** While others are on their way, a batch waits until it has so many items or is as heavy as may be, or for so long. Default: it leaves at once. */
   beside?: { itemsMin: number; waitMsMax: number };
   /** Items that may wait. */
   pendingMax: number;
@@ -46,7 +46,7 @@ export function createMicroBatcher<Item, Result>(options: MicroBatcherOptions<It
 
   const schedule = () => {
     if (scheduled || inFlight >= options.inFlightMax || pending.length === 0) return;
-    if (inFlight > 0 && pending.length < beside.itemsMin) {
+    if (inFlight > 0 && pending.length < beside.itemsMin && pendingWeight < weightMax) {
       patience ??= setTimeout(leave, beside.waitMsMax);
       return;
     }

@@ -54,7 +54,7 @@ const STATEMENTS_PENDING_MAX = 16;
 const IN_FLIGHT_MAX = 4;
 /** Each is a transaction that may wait for another start of the same key: they must not take the connections that reads need. */
 const DEDUPED_IN_FLIGHT_MAX = 2;
-/** A statement for ten flows costs nearly what one for fifty does. A statement that takes longer than this is held up and holds nobody else up. */
+/** A statement for ten flows costs nearly what one for fifty does. One that takes longer than the wait is held up, and holds nobody else up. */
 const BESIDE = { itemsMin: 24, waitMsMax: 25 };
 const PENDING_MAX = 10_000;
 
