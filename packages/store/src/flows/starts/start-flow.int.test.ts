@@ -185,7 +185,9 @@ describe('millrace.start_flow', () => {
 
   it('keeps a flow that has started, which it cannot replace, from nobody until the application commits', async () => {
     const { flowId, phaseId } = await store.make([[], []], { name: 'report' });
-    await store.sql("INSERT INTO millrace.dedupe_keys (workspace, flow, key, flow_id) VALUES ('default', 'report', 'started', $1)", [flowId]);
+    await store.sql("INSERT INTO millrace.dedupe_keys (workspace, flow, key, flow_id) VALUES ('default', 'report', 'started', $1)", [
+      flowId,
+    ]);
     const phases = await store.claim([phaseId(0)]);
     await app.query('BEGIN');
     expect(await call("'report', '{}', dedupe_key => 'started', dedupe_mode => 'replace'")).toBe(flowId);
