@@ -146,10 +146,10 @@ describe('a phase that kills its process', () => {
         if (!isOver) deaths += 1;
       }
     })();
-    const beside = await Promise.all([1, 2, 3, 4, 5].map(() => startFlow(stack.client, 'selftest.sleep', { ms: 40_000 })));
+    const beside = await Promise.all([1, 2, 3, 4, 5].map(() => startFlow(stack.client, 'selftest.sleep', { ms: 120_000 })));
     await Promise.all(beside.map((id) => phaseRunning(stack.client, id)));
     const deadly = await startFlow(stack.client, 'selftest.crash');
-    expect(await flowEnded(stack.client, deadly, 60_000)).toMatchObject({ phases: [{ status: 'quarantined', attempts: 0 }] });
+    expect(await flowEnded(stack.client, deadly, 120_000)).toMatchObject({ phases: [{ status: 'quarantined', attempts: 0 }] });
     expect(deaths).toBe(2);
     const other = await flowEnded(stack.client, await startFlow(stack.client, 'selftest.chain'));
     expect(other.status).toBe('completed');
@@ -158,7 +158,7 @@ describe('a phase that kills its process', () => {
     isOver = true;
     over.resolve();
     await supervised;
-  }, 150_000);
+  }, 240_000);
 
   it('is quarantined after the third time, and its neighbours complete', async () => {
     const startOne = () => stack.startWorker({ MILLRACE_FLOW_CONCURRENCY: '5' });
@@ -194,5 +194,5 @@ describe('a phase that kills its process', () => {
     expect(ended.map(({ status }) => status)).toEqual(['completed', 'completed', 'completed']);
     isOver = true;
     await supervised;
-  }, 150_000);
+  }, 240_000);
 });

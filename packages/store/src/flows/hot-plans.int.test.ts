@@ -89,7 +89,7 @@ function scans(): string[] {
   const nodes =
     plans
       .join('\n')
-      .match(/\w[\w ]* Scan(?: using \w+)? on (?:flows|phases|events|idempotency_keys)(?:_until)?(?:_\d{4}_\d{2}|_default)?\b/g) ?? [];
+      .match(/\w[\w ]* Scan(?: using \w+)? on (?:flows|phases|event_log|idempotency_keys)(?:_until)?(?:_\d{4}_\d{2}|_default)?\b/g) ?? [];
   return [...new Set(nodes)];
 }
 
@@ -134,8 +134,9 @@ describe.each(['before the tables were analysed', 'after'])('hot statements on 1
             'phases_backlog',
             'phases_signal_at_idx',
             'idempotency_keys_pkey',
-            'events_pkey',
+            'event_log_pkey',
             'queue_pauses_pkey',
+            'attempts_pkey',
             'attempts_worker_idx',
             'workers_pkey',
             'workers_seen',

@@ -92,14 +92,19 @@ describe('a signal that comes early', () => {
 
   it('costs nothing as long as nobody waits for it', async () => {
     for (let count = 0; count < 40; count += 1) await send(await work());
-    const read = await inTransaction(store.database.hot, async (client) => {
+    const [before, after] = await inTransaction(store.database.hot, async (client) => {
+      // What this connection has read and not yet reported counts as well, so the difference is what matters.
+      const readRows = async () => {
+        const rows = await client.query<{ count: number }>(
+          "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int AS count FROM pg_stat_xact_user_tables WHERE schemaname = 'millrace'",
+        );
+        return rows.rows[0]?.count;
+      };
+      const first = await readRows();
       await undeliveredSignals(client, 1_000);
-      const rows = await client.query<{ count: number }>(
-        "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::int AS count FROM pg_stat_xact_user_tables WHERE schemaname = 'millrace'",
-      );
-      return rows.rows[0]?.count;
+      return [first, await readRows()];
     });
-    expect(read).toBe(0);
+    expect(after).toBe(before);
   });
 });
 

@@ -113,7 +113,7 @@ describe('a database that is in use', () => {
       "SELECT indexrelid::regclass::text AS name FROM pg_index WHERE indrelid = 'millrace.phases'::regclass ORDER BY 1",
     );
     expect(indexes.rows.map((row) => row.name.replace('millrace.', ''))).toEqual(
-      ['backlog', 'dead', 'due', 'parked', 'pkey', 'rated', 'without_worker'].map((index) => `phases_${index}`),
+      ['backlog', 'dead', 'due', 'parked', 'pkey', 'rated', 'with_signal', 'without_worker'].map((index) => `phases_${index}`),
     );
     await expect(old.main.query("UPDATE millrace.phases SET held = 'nobody'")).resolves.toBeDefined();
     const id = await fill(old, '2021-05-05T00:00:00Z').catch((error: unknown) => error);
