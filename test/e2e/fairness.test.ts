@@ -4,7 +4,8 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { createRestClient, createTestStack, eventually, type RestClient, type TestStack } from '@millrace/testing';
 
 const CONCURRENCY = 20;
-const SLEEP_MS = 50;
+/** Long beside what the machine takes to hand out a flow, however slow it is: meanwhile others start. */
+const SLEEP_MS = 250;
 /** Smaller than what is queued here, so that most of it waits in PostgreSQL. */
 const WINDOW = 200;
 let stack: TestStack;
