@@ -29,9 +29,13 @@ async function postgresStartedAt(): Promise<number> {
 
 async function underLoad(): Promise<void> {
   await startLedgers(stack, FLOW_COUNT);
-  await eventually(async () => {
-    expect((await flowCounts(stack))['completed']).toBeGreaterThan(3);
-  });
+  // The first ones end late: hundreds are under way at a time, and a cold connection plans its statements anew.
+  await eventually(
+    async () => {
+      expect((await flowCounts(stack))['completed']).toBeGreaterThan(3);
+    },
+    { withinMs: 90_000 },
+  );
 }
 
 describe('under load', () => {
@@ -39,17 +43,17 @@ describe('under load', () => {
     await underLoad();
     await servers.flushRedis();
     expect((await flowCounts(stack))['completed']).toBeLessThan(FLOW_COUNT);
-    await allCompleted(stack, FLOW_COUNT, 45_000);
+    await allCompleted(stack, FLOW_COUNT, 90_000);
     await expectExactLedger(stack, FLOW_COUNT);
-  }, 120_000);
+  }, 300_000);
 
   it('flows are accepted while Redis is dead and complete when it is back', async () => {
     await underLoad();
     await servers.killRedis();
     await startLedgers(stack, 50, 'meanwhile');
-    await allCompleted(stack, FLOW_COUNT + 50, 60_000);
+    await allCompleted(stack, FLOW_COUNT + 50, 120_000);
     await expectExactLedger(stack, FLOW_COUNT + 50);
-  }, 120_000);
+  }, 300_000);
 
   it('a restart of PostgreSQL costs nothing but time', async () => {
     await underLoad();
@@ -63,10 +67,10 @@ describe('under load', () => {
       },
       { withinMs: 30_000 },
     );
-    await allCompleted(stack, FLOW_COUNT, 60_000);
+    await allCompleted(stack, FLOW_COUNT, 120_000);
     await expectExactLedger(stack, FLOW_COUNT);
     expect((await stack.client.get('/health/ready')).status).toBe(200);
-  }, 120_000);
+  }, 300_000);
 });
 
 describe('PostgreSQL that is silent for longer than a lease', () => {
@@ -86,5 +90,5 @@ describe('PostgreSQL that is silent for longer than a lease', () => {
       },
       { withinMs: 15_000 },
     );
-  }, 150_000);
+  }, 300_000);
 });

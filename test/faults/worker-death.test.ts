@@ -54,7 +54,7 @@ describe('a worker that is killed', () => {
     await startedAgain(id);
     const flow = await flowEnded(stack.client, id);
     expect(flow).toMatchObject({ status: 'completed', phases: [{ attempts: 1 }] });
-  }, 60_000);
+  }, 120_000);
 
   it('every 2 s loses and doubles nothing', async () => {
     const flowCount = 300;
@@ -93,15 +93,18 @@ describe('a worker that is stopped past its lease and woken', () => {
       expect((await allEvents(stack.client, id)).at(-1)?.type).toBe('flow.completed');
     });
     expect((await allEvents(stack.client, id)).filter((event) => event.type === 'phase.completed')).toHaveLength(1);
-  }, 60_000);
+  }, 120_000);
 
   it('does not double the effects of its open transactions', async () => {
     const flowCount = 200;
     const workers = await Promise.all([stack.startWorker(), stack.startWorker()]);
     await startLedgers(stack, flowCount);
-    await eventually(async () => {
-      expect((await flowCounts(stack))['completed']).toBeGreaterThan(5);
-    });
+    await eventually(
+      async () => {
+        expect((await flowCounts(stack))['completed']).toBeGreaterThan(5);
+      },
+      { withinMs: 90_000 },
+    );
     workers[0]?.signal('SIGSTOP');
     await eventually(
       async () => {
@@ -111,9 +114,9 @@ describe('a worker that is stopped past its lease and woken', () => {
       { withinMs: TAKEOVER_MS },
     );
     workers[0]?.signal('SIGCONT');
-    await allCompleted(stack, flowCount, 30_000);
+    await allCompleted(stack, flowCount, 120_000);
     await expectExactLedger(stack, flowCount);
-  }, 90_000);
+  }, 300_000);
 });
 
 describe('a worker that is asked to stop', () => {
@@ -130,7 +133,7 @@ describe('a worker that is asked to stop', () => {
       .filter((event) => event.type === 'phase.queued')
       .map((event) => event.data['reason']);
     expect(reasons).toEqual([undefined, 'shutdown']);
-  }, 60_000);
+  }, 120_000);
 });
 
 describe('a phase that kills its process', () => {
