@@ -126,8 +126,9 @@ export function release(model: Model, held: Held, isLost: boolean): string {
   return 'committed';
 }
 
-export function quarantine(_model: Model, held: Held): string {
-  if (!isHolder(held) || held.phase.due !== 'past') return 'refused';
+/** `isSeen`: its worker has seen the phase's own process die, so nobody need wait for the lease to run out. */
+export function quarantine(held: Held, isSeen: boolean): string {
+  if (!isHolder(held) || (!isSeen && held.phase.due !== 'past')) return 'refused';
   endBranch(held.flow, held.phase, 'quarantined');
   return 'committed';
 }

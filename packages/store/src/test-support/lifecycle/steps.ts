@@ -235,7 +235,7 @@ function stepPhase(model: Model, step: PhaseStep, rights: work.Right | undefined
     case 'release':
       return work.release(model, held, step.choice % 2 === 0);
     case 'quarantine':
-      return work.quarantine(model, held);
+      return work.quarantine(held, step.choice % 2 === 0);
     case 'suspend':
       return work.suspend(model, held, awaitsOf(step.choice));
     case 'awaitCallback':
